@@ -1,0 +1,17 @@
+# dmi_add_test(name sources... [LINK libraries...]): a GoogleTest binary, registered with ctest as one test.
+find_package(GTest QUIET)
+
+function(dmi_add_test name)
+  if(NOT GTest_FOUND)
+    return()
+  endif()
+  cmake_parse_arguments(T "" "TIMEOUT" "LINK" ${ARGN})
+  add_executable(${name} ${T_UNPARSED_ARGUMENTS})
+  target_link_libraries(${name} PRIVATE ${T_LINK} GTest::gtest_main Threads::Threads)
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/test)
+  add_test(NAME ${name} COMMAND ${name} --gtest_color=no)
+  if(NOT T_TIMEOUT)
+    set(T_TIMEOUT 300)
+  endif()
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${T_TIMEOUT})
+endfunction()
