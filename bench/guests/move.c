@@ -1,0 +1,129 @@
+/* move SIZE COUNT: a thread that has filled SIZE bytes (64KiB, 64MiB, 1GiB) of heap is moved COUNT times, to and fro
+ * between two nodes, while it computes.
+ *
+ * move-SIZE-pause  the longest gap that the thread saw between two readings of the clock during a move, median of moves
+ * move-SIZE        the whole move as its initiator sees it: ns up to 1 MiB, above that SIZE / time in B/s */
+#include "dmi_api.h"
+
+#include "bench_guest.h"
+
+enum { MAX_MOVES = 200, MAX_SIZE_TEXT = 32 };
+
+/* In global memory. */
+struct shared {
+  int64_t size;
+  int64_t ready;
+  int64_t stop;
+};
+
+static int64_t field(int64_t addr, size_t offset) { return addr + (int64_t)offset; }
+#define FIELD(addr, name) field(addr, offsetof(struct shared, name))
+
+/* Reads the clock without end and keeps the gaps that stand out; gives the median of the `moves` largest, in ps. */
+int64_t DMI_thread(int64_t addr) {
+  double ns = tick_ns();
+  struct shared shared;
+  BENCH_CHECK(DMI_read(addr, sizeof shared, &shared, DMI_GET, NULL));
+  unsigned char *heap = malloc((size_t)shared.size);
+  for (int64_t i = 0; i < shared.size; i++) heap[i] = (unsigned char)(i * 131 + (i >> 12));
+  int64_t one = 1, stop = 0;
+  BENCH_CHECK(DMI_write(FIELD(addr, ready), sizeof one, &one, DMI_PUT, NULL));
+
+  static double longest[MAX_MOVES];
+  int moves = 0;
+  double gap, previous_gap = 0;
+  int32_t rank, last_rank;
+  BENCH_CHECK(DMI_rank(&last_rank));
+  while (!stop) {
+    /* One window: 200 µs of clock readings, then a look at where this thread is. A move falls into a window. */
+    gap = 0;
+    uint64_t begin = ticks(), before = begin;
+    while ((double)(before - begin) * ns < 200e3) {
+      uint64_t now = ticks();
+      double g = (double)(now - before) * ns;
+      if (g > gap) gap = g;
+      before = now;
+    }
+    uint64_t asked = ticks();
+    BENCH_CHECK(DMI_rank(&rank)); /* a gate call: a move may fall here too */
+    BENCH_CHECK(DMI_read(FIELD(addr, stop), sizeof stop, &stop, DMI_INVALIDATE, NULL));
+    double g = (double)(ticks() - asked) * ns;
+    if (g > gap) gap = g;
+    /* A move after DMI_rank above shows in the next window's rank, but its gap is in this one. */
+    if (rank != last_rank && moves < MAX_MOVES) longest[moves++] = gap > previous_gap ? gap : previous_gap;
+    previous_gap = gap;
+    last_rank = rank;
+  }
+  for (int64_t i = 0; i < shared.size; i++)
+    if (heap[i] != (unsigned char)(i * 131 + (i >> 12))) {
+      fprintf(stderr, "byte %" PRId64 " of the moved heap has changed\n", i);
+      exit(1);
+    }
+  return (int64_t)(bench_median(longest, moves) * 1000);
+}
+
+static int64_t parse_size(const char *text) {
+  char *unit;
+  int64_t n = strtoll(text, &unit, 10);
+  if (strcmp(unit, "KiB") == 0) return n << 10;
+  if (strcmp(unit, "MiB") == 0) return n << 20;
+  if (strcmp(unit, "GiB") == 0) return n << 30;
+  fprintf(stderr, "move: %s: a size like 64KiB, 64MiB or 1GiB is expected\n", text);
+  exit(2);
+}
+
+void DMI_main(int argc, char **argv) {
+  if (argc != 3 || strlen(argv[1]) > MAX_SIZE_TEXT) {
+    fprintf(stderr, "usage: move SIZE COUNT\n");
+    exit(2);
+  }
+  double ns = tick_ns();
+  struct shared shared = {.size = parse_size(argv[1])};
+  int count = atoi(argv[2]);
+  if (count < 1 || count > MAX_MOVES) count = MAX_MOVES;
+
+  int64_t addr, ready = 0, one = 1, picoseconds;
+  DMI_node_t nodes[8];
+  int32_t n, here;
+  BENCH_CHECK(DMI_rank(&here));
+  BENCH_CHECK(DMI_nodes(nodes, &n, 8));
+  if (n < 2) {
+    fprintf(stderr, "move: two nodes are needed, there is %d\n", n);
+    exit(1);
+  }
+  int32_t there = nodes[0].dmi_id == here ? nodes[1].dmi_id : nodes[0].dmi_id;
+  BENCH_CHECK(DMI_mmap(&addr, sizeof shared, 1, NULL));
+  BENCH_CHECK(DMI_write(addr, sizeof shared, &shared, DMI_PUT, NULL));
+  DMI_thread_t thread;
+  BENCH_CHECK(DMI_create(&thread, here, addr, 0, NULL));
+  while (!ready) {
+    usleep(2000);
+    BENCH_CHECK(DMI_read(FIELD(addr, ready), sizeof ready, &ready, DMI_GET, NULL));
+  }
+
+  static double times[MAX_MOVES];
+  for (int i = 0; i < count; i++) {
+    int8_t migrated = 0;
+    usleep(20000);
+    uint64_t start = ticks();
+    BENCH_CHECK(DMI_migrate(thread, i % 2 == 0 ? there : here, &thread, &migrated, NULL));
+    times[i] = (double)(ticks() - start) * ns;
+    if (!migrated) {
+      fprintf(stderr, "move %d was refused: %s\n", i, DMI_error());
+      exit(1);
+    }
+  }
+  usleep(20000);
+  BENCH_CHECK(DMI_write(FIELD(addr, stop), sizeof one, &one, DMI_PUT, NULL));
+  BENCH_CHECK(DMI_join(thread, &picoseconds, NULL));
+
+  char name[64];
+  double time = bench_median(times, count);
+  snprintf(name, sizeof name, "move-%s-pause", argv[1]);
+  bench_report(name, (double)picoseconds / 1000, "ns");
+  snprintf(name, sizeof name, "move-%s", argv[1]);
+  if (shared.size > 1 << 20)
+    bench_report(name, (double)shared.size * 1e9 / time, "B/s");
+  else
+    bench_report(name, time, "ns");
+}

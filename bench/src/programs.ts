@@ -1,0 +1,56 @@
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { type Measurement, parseMeasurements } from './result.js';
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+
+/** Runs a program to its end and gives what it measured. Its stderr passes through; more than `seconds` is a failure. */
+async function measure(command: string, args: readonly string[], seconds: number): Promise<Measurement[]> {
+  const child = spawn(command, args, { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] });
+  let output = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    output += text;
+  });
+  const timer = setTimeout(() => child.kill('SIGTERM'), seconds * 1000);
+  const [code, signal] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve, reject) => {
+    child.on('error', reject).on('close', (...ended) => resolve(ended));
+  });
+  clearTimeout(timer);
+  const what = [command, ...args].join(' ');
+  if (code !== 0)
+    throw new Error(`${what}: ${code === null ? `ended by ${signal}` : `exit status ${code}`}\n${output}`);
+  const found = parseMeasurements(output);
+  if (found.length === 0) throw new Error(`${what}: printed no measurement\n${output}`);
+  return found;
+}
+
+/** A native benchmark program of native/bench. */
+export function native(name: string, ...args: string[]): Promise<Measurement[]> {
+  const path = `${root}native/build/bench/${name}`;
+  if (!existsSync(path)) throw new Error(`${path} is not built; run: npm run build`);
+  return measure(path, args, 300);
+}
+
+/** A guest program of bench/guests on an embedded cluster, through the CLI as a user would start it. */
+export function guest(options: readonly string[], name: string, ...args: string[]): Promise<Measurement[]> {
+  const cli = `${root}packages/cli/bin/dmi.js`;
+  const program = `${root}bench/guests/build/${name}`;
+  if (!existsSync(program)) throw new Error(`${program} is not built; run: npm run build`);
+  return measure(process.execPath, [cli, 'run', ...options, '--', program, ...args], 300);
+}
+
+/** Measurements by name; asking for one that is not there is an error. */
+export class Baselines {
+  readonly #byName: ReadonlyMap<string, Measurement>;
+
+  constructor(measurements: readonly Measurement[]) {
+    this.#byName = new Map(measurements.map(m => [m.name, m]));
+  }
+
+  get(name: string): Measurement {
+    const found = this.#byName.get(name);
+    if (!found) throw new Error(`no baseline named ${name}; there are: ${[...this.#byName.keys()].join(', ')}`);
+    return found;
+  }
+}

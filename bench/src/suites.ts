@@ -1,0 +1,74 @@
+import { Baselines, guest, native } from './programs.js';
+import { compare, type Measurement, type Result } from './result.js';
+
+/** Runs a suite and gives its figures, each beside a baseline measured in the same run. */
+export type Suite = () => Promise<Result[]>;
+
+const ONE_NODE = ['--local', '1'];
+const ONE_WORKER = ['--local', '1', '--cores', '1'];
+const TWO_NODES = ['--local', '2'];
+
+/** Which baseline a figure stands beside; a figure without one is reported alone. */
+function against(pairs: Readonly<Record<string, string>>, baselines: Baselines) {
+  return (measured: Measurement): Result => {
+    const name = pairs[measured.name];
+    return compare(measured, name === undefined ? undefined : baselines.get(name));
+  };
+}
+
+async function hosting(): Promise<Result[]> {
+  const process = await native('process_baseline');
+  const pairs = {
+    'spawn-1': 'spawn-1-fork-exec',
+    'spawn-1-to-main': 'spawn-1-fork-exec',
+    'switch-round-trip': 'futex-round-trip-same-core',
+    'syscall-dispatched': 'syscall-native',
+  };
+  const ours = [
+    ...(await guest(ONE_NODE, 'spawn')),
+    ...(await guest(ONE_WORKER, 'switch')),
+    ...(await guest(ONE_NODE, 'syscall')),
+  ];
+  const beside = against(pairs, new Baselines(process));
+  return [...ours, ...process.filter(m => m.name.startsWith('spawn-1-'))].map(beside);
+}
+
+async function memory(): Promise<Result[]> {
+  const baselines = [...(await native('tcp_baseline')), ...(await native('copy_baseline'))];
+  const pairs = {
+    'cached-read-8B': 'memcpy-8B',
+    'cached-read-4KiB': 'memcpy-4KiB',
+    'exclusive-write-8B': 'memcpy-8B',
+    'fad-local': 'atomic-add',
+    'mutex-local': 'atomic-add',
+    'remote-get-8B': 'tcp-round-trip-spinning',
+    'remote-put-8B': 'tcp-round-trip-spinning',
+    'remote-fad': 'tcp-round-trip-spinning',
+    'mutex-remote': 'tcp-round-trip-spinning',
+    'barrier-32-threads-2-nodes': 'tcp-round-trip-spinning',
+    'stream-get-1MiB': 'tcp-stream-1MiB',
+    'stream-put-1MiB': 'tcp-stream-1MiB',
+  };
+  const ours = [...(await native('memory_bench', '--json')), ...(await guest([...TWO_NODES, '-n', '32'], 'barrier'))];
+  const beside = against(pairs, new Baselines(baselines));
+  return [...ours, ...baselines.filter(m => m.name === 'tcp-round-trip-blocking')].map(beside);
+}
+
+async function migration(): Promise<Result[]> {
+  const baselines = await native('tcp_baseline');
+  const pairs = {
+    'move-64KiB-pause': 'tcp-64KiB-and-ack',
+    'move-64KiB': 'tcp-64KiB-and-ack',
+    'move-64MiB': 'tcp-stream-1MiB',
+    'move-1GiB': 'tcp-stream-1MiB',
+  };
+  const options = [...TWO_NODES, '--thread-memory', '2GiB'];
+  const ours = [
+    ...(await guest(options, 'move', '64KiB', '40')),
+    ...(await guest(options, 'move', '64MiB', '8')),
+    ...(await guest(options, 'move', '1GiB', '4')),
+  ];
+  return ours.map(against(pairs, new Baselines(baselines)));
+}
+
+export const SUITES: Readonly<Record<string, Suite>> = { hosting, memory, migration };
