@@ -1,0 +1,186 @@
+import { readFile, stat } from 'node:fs/promises';
+import type { ClusterEvent } from '../cluster/events.js';
+import { CHUNK, DEFAULT_ADDRESS } from '../constants.js';
+import { DmiError, type ErrorCode } from '../errors.js';
+import { type ClientRequest, type JobRow, type NodeRow, type ThreadRow, toClient } from '../wire/client-messages.js';
+import { connect } from '../wire/connect.js';
+import type { ViewChange } from '../wire/host-messages.js';
+import type { JobSpec } from '../wire/job-spec.js';
+import type { Peer } from '../wire/peer.js';
+import { Attachment } from './attachment.js';
+import { Job, type OutputPiece } from './job.js';
+
+export interface ClientOptions {
+  /** `ws://host:port`; default: DMI_ADDRESS, or the default port on this machine. */
+  address?: string;
+  /** Join token; default: DMI_TOKEN. */
+  token?: string | null;
+}
+
+type Verb = ClientRequest['verb'];
+type Body<V extends Verb> = Omit<Extract<ClientRequest, { verb: V }>, 't' | 'request' | 'verb'>;
+
+type Reply = { request: number; ok: boolean; value: unknown; code: string | null; reason: string | null; hint: string | null };
+
+/** A connection to a coordinator, for programs: what the `dmi` command does, one method each. */
+export class Client {
+  readonly #waiting = new Map<number, { resolve: (value: unknown) => void; reject: (error: Error) => void }>();
+  readonly #listeners = new Set<(event: ClusterEvent) => void>();
+  readonly #outputs = new Map<string, (piece: OutputPiece) => void>();
+  readonly #views = new Map<string, (change: ViewChange) => void>();
+  readonly #closed: Promise<DmiError | null>;
+  #request = 1;
+  #subscribed = false;
+  #closing = false;
+
+  private constructor(
+    private readonly peer: Peer<object>,
+    readonly address: string,
+  ) {
+    peer.receive(toClient, 'coordinator message', message => {
+      if (message.t === 'reply') return this.#reply(message);
+      if (message.t === 'output') return this.#outputs.get(message.job)?.(message);
+      if (message.t === 'view') return this.#views.get(message.job)?.(message.change);
+      for (const listener of this.#listeners) listener(message.event as unknown as ClusterEvent);
+    });
+    this.#closed = new Promise(resolve => {
+      const over = (reason: string) => {
+        const error = this.#closing ? null : new DmiError('unreachable', `lost the connection to the coordinator at ${address}${reason && `: ${reason}`}`);
+        const lost = error ?? new DmiError('unreachable', 'the client was closed');
+        for (const { reject } of this.#waiting.values()) reject(lost);
+        this.#waiting.clear();
+        resolve(error);
+      };
+      if (!peer.open) over('');
+      peer.socket.on('close', (_code, reason) => over(reason.toString()));
+    });
+  }
+
+  /** @throws DmiError `unreachable`, `version`, `auth` */
+  static async connect(options: ClientOptions = {}): Promise<Client> {
+    const address = options.address ?? process.env.DMI_ADDRESS ?? DEFAULT_ADDRESS;
+    const token = options.token === undefined ? (process.env.DMI_TOKEN ?? null) : options.token;
+    const { peer } = await connect({ address, role: 'client', token, onBad: () => {} });
+    return new Client(peer, address);
+  }
+
+  /** Resolves when the connection has ended: null if `close` was called, else why. */
+  get closed(): Promise<DmiError | null> {
+    return this.#closed;
+  }
+
+  async close(): Promise<void> {
+    this.#closing = true;
+    this.peer.close(1000, 'bye');
+    await this.#closed;
+  }
+
+  nodes(): Promise<NodeRow[]> {
+    return this.call('nodes', {}) as Promise<NodeRow[]>;
+  }
+
+  jobs(): Promise<JobRow[]> {
+    return this.call('jobs', {}) as Promise<JobRow[]>;
+  }
+
+  /** @param detail ask the hosts for processor time and size */
+  threads(options: { job?: string; detail?: boolean } = {}): Promise<ThreadRow[]> {
+    return this.call('threads', { job: options.job ?? null, detail: options.detail ?? false }) as Promise<ThreadRow[]>;
+  }
+
+  /** Resolves when the node has given everything away and left. */
+  drain(node: string): Promise<{ node: string; seconds: number }> {
+    return this.call('drain', { node }) as Promise<{ node: string; seconds: number }>;
+  }
+
+  /** Resolves when the thread runs at its destination. */
+  move(thread: string, node: string, job: string | null = null): Promise<{ thread: string; from: string; to: string; bytes: number; seconds: number; pauseSeconds: number }> {
+    return this.call('move', { thread, node, job }) as ReturnType<Client['move']>;
+  }
+
+  /** Resolves when all processes of the job are gone. */
+  kill(job: string): Promise<{ job: string; state: string }> {
+    return this.call('kill', { job }) as Promise<{ job: string; state: string }>;
+  }
+
+  /** Every event of the cluster from now on, until the returned function is called. */
+  async subscribe(listener: (event: ClusterEvent) => void): Promise<() => void> {
+    this.#listeners.add(listener);
+    if (!this.#subscribed) await this.call('subscribe', {});
+    this.#subscribed = true;
+    return () => this.#listeners.delete(listener);
+  }
+
+  /**
+   * Uploads what the coordinator does not have of the program and starts it. The job ends with this client.
+   * @param sources where the file with a hash is on this machine
+   */
+  async submit(spec: JobSpec, sources: ReadonlyMap<string, string>, onOutput: (piece: OutputPiece) => void): Promise<Job> {
+    const hashes = [...new Set(spec.files.map(file => file.hash))];
+    const missing = (await this.call('missing', { hashes })) as string[];
+    for (const hash of missing) {
+      const source = sources.get(hash);
+      if (source === undefined) throw new DmiError('image', `no file for image ${hash.slice(0, 12)}`);
+      await this.#upload(hash, source);
+    }
+    // The reply comes first; what follows it may be in the same packet, so the job is made where the reply is read.
+    return (await this.call('submit', { spec, output: true }, value => {
+      const job = new Job(this, (value as { job: string }).job);
+      this.#outputs.set(job.id, onOutput);
+      const listener = (event: ClusterEvent) => job.accept(event);
+      this.#listeners.add(listener);
+      const end = () => {
+        this.#listeners.delete(listener);
+        this.#outputs.delete(job.id);
+      };
+      job.done.then(end, end);
+      void this.#closed.then(error => job.lost(error));
+      return job;
+    })) as Job;
+  }
+
+  /** Becomes a member of a running job's global memory; see Attachment. */
+  async attach(job: string): Promise<Attachment> {
+    return (await this.call('attach', { job }, value => {
+      const reply = value as ConstructorParameters<typeof Attachment>[1];
+      const attachment = new Attachment(this, reply, () => this.#views.delete(reply.job));
+      this.#views.set(reply.job, change => attachment.accept(change));
+      return attachment;
+    })) as Attachment;
+  }
+
+  /**
+   * One request; resolves with its reply. Most programs use the methods above.
+   * @param take makes the result from the reply before the next message is read
+   */
+  call<V extends Verb>(verb: V, body: Body<V>, take: (value: unknown) => unknown = value => value): Promise<unknown> {
+    const request = this.#request++;
+    return new Promise((resolve, reject) => {
+      if (!this.peer.open) {
+        reject(new DmiError('unreachable', `not connected to ${this.address} any more`));
+        return;
+      }
+      this.#waiting.set(request, { resolve: value => resolve(take(value)), reject });
+      this.peer.send({ t: 'request', request, verb, ...body });
+    });
+  }
+
+  async #upload(hash: string, path: string): Promise<void> {
+    const total = (await stat(path)).size;
+    const data = await readFile(path);
+    for (let offset = 0; offset < total || offset === 0; offset += CHUNK) {
+      await this.call('upload', { hash, offset, total, data: data.subarray(offset, offset + CHUNK) });
+    }
+  }
+
+  #reply(message: Reply): void {
+    const waiting = this.#waiting.get(message.request);
+    this.#waiting.delete(message.request);
+    if (!waiting) return;
+    if (message.ok) waiting.resolve(message.value);
+    else {
+      const options = message.hint === null ? {} : { hint: message.hint };
+      waiting.reject(new DmiError((message.code ?? 'internal') as ErrorCode, message.reason ?? 'refused', options));
+    }
+  }
+}

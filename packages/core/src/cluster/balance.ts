@@ -1,0 +1,77 @@
+import { planShifts } from '../plan/moves.js';
+import type { NodeLoad } from '../plan/targets.js';
+import type { MoveCause } from '../wire/host-messages.js';
+import { avoids, extraHost, startMove } from './moves.js';
+import type { Host, Job, Thread } from './state.js';
+import type { Tx } from './tx.js';
+
+/** A job's hosts on one node. */
+interface Place {
+  load: NodeLoad;
+  main: Host | null;
+  hosts: Host[];
+}
+
+/** Begins the moves that the plan for the present state asks for, as many as may run at once. */
+export function balance(tx: Tx, job: Job): void {
+  const places = gather(tx, job);
+  const keep = job.spec.balance === 'none';
+  const loads = [...places.values()].map(({ load }) => (keep && load.open ? { ...load, fixed: load.threads } : load));
+  for (const shift of planShifts(loads)) {
+    const [from, to] = [places.get(shift.from), places.get(shift.to)];
+    if (from && to?.main) shiftThreads(tx, job, from, to.main, shift.threads);
+  }
+}
+
+function gather(tx: Tx, job: Job): Map<string, Place> {
+  const places = new Map<string, Place>();
+  for (const host of job.hosts.values()) {
+    if (host.node === null || host.state === 'gone' || host.state === 'stopping') continue;
+    const node = tx.cluster.nodes.get(host.node);
+    if (!node) continue;
+    let place = places.get(host.node);
+    if (!place) {
+      place = { load: { id: host.node, cores: node.info.cores, threads: 0, fixed: 0, open: false }, main: null, hosts: [] };
+      places.set(host.node, place);
+    }
+    place.hosts.push(host);
+    place.load.threads += host.threads.size - host.leaving + host.coming;
+    if (!host.lite && host.state === 'active' && node.state === 'active' && node.link === 'up') {
+      place.main = host;
+      place.load.open = true;
+    }
+  }
+  for (const place of places.values()) {
+    for (const host of place.hosts) {
+      place.load.fixed += host.coming;
+      for (const id of host.threads) {
+        const thread = job.threads.get(id);
+        if (thread && thread.move === null && !mayMove(tx, thread, place.load.open)) place.load.fixed++;
+      }
+    }
+  }
+  return places;
+}
+
+function mayMove(tx: Tx, thread: Thread, placeOpen: boolean): boolean {
+  return thread.movable && thread.retryAt <= tx.now && !(thread.kept && placeOpen);
+}
+
+function shiftThreads(tx: Tx, job: Job, from: Place, to: Host, wanted: number): void {
+  const limit = tx.cluster.settings.movesPerHost;
+  const cause: MoveCause = from.load.open ? job.balanceCause : 'drain';
+  let left = wanted;
+  // Extra hosts are emptied first, so that they can go.
+  const sources = [...from.hosts].sort((a, b) => Number(b.lite) - Number(a.lite) || a.member - b.member);
+  for (const source of sources) {
+    for (const id of source.threads) {
+      if (left === 0 || source.leaving >= limit) break;
+      const thread = job.threads.get(id);
+      if (!thread || thread.move !== null || !mayMove(tx, thread, from.load.open)) continue;
+      const target = avoids(tx, thread, to) && to.node !== null ? extraHost(tx, job, thread, to.node) : to;
+      if (!target || target.coming >= limit) continue;
+      startMove(tx, job, thread, target, cause, { collision: target !== to });
+      left--;
+    }
+  }
+}

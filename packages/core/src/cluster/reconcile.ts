@@ -1,0 +1,108 @@
+import { placeNew } from '../plan/targets.js';
+import { balance } from './balance.js';
+import { spawnHost, stopHost } from './hosts.js';
+import { publishJob } from './job-end.js';
+import { advanceHost, advanceJob } from './lifecycle.js';
+import { askMove } from './moves.js';
+import type { Host, Job } from './state.js';
+import type { Tx } from './tx.js';
+import { changeView, hostName } from './views.js';
+
+/**
+ * Brings a job one step closer to what the cluster asks for: a host on every active node, none on others, threads even.
+ * Idempotent: called after any event that touched the job, it does what is possible now and no more.
+ */
+export function reconcile(tx: Tx, job: Job): void {
+  job.touched = false;
+  if (job.state === 'starting') startWhenReady(tx, job);
+  if (job.state !== 'running') return;
+  const changed = changeMembers(tx, job);
+  for (const host of job.hosts.values()) {
+    if (host.state === 'draining' && isEmpty(host)) {
+      advanceHost(host, 'handing', hostName(job, host));
+      tx.toHost(job, host, { t: 'drain' });
+    }
+  }
+  for (const move of job.moves.values()) {
+    if (move.state === 'waiting' && job.hosts.get(move.to)?.state === 'active') askMove(tx, job, move);
+  }
+  const due = job.balanceAt !== null && job.balanceAt <= tx.now;
+  if (changed || due || job.moves.size > 0 || hasClosing(job)) {
+    if (due) job.balanceAt = null;
+    balance(tx, job);
+  }
+  if (job.moves.size === 0) job.balanceCause = 'balance';
+}
+
+function isEmpty(host: Host): boolean {
+  return host.threads.size === 0 && host.coming === 0 && host.leaving === 0;
+}
+
+function hasClosing(job: Job): boolean {
+  for (const host of job.hosts.values()) {
+    if (host.state === 'draining' || host.state === 'handing' || host.state === 'drained') return true;
+  }
+  return false;
+}
+
+/** Members that come, begin to drain, or are done: one new view for all of them. True if there was any. */
+function changeMembers(tx: Tx, job: Job): boolean {
+  const entering: Host[] = [];
+  const draining: Host[] = [];
+  const leaving: Host[] = [];
+  const covered = new Set<string>();
+  for (const host of [...job.hosts.values()]) {
+    const closing = host.node !== null && tx.cluster.nodes.get(host.node)?.state !== 'active';
+    if (host.node !== null && !host.lite && host.state !== 'stopping') covered.add(host.node);
+    if (host.state === 'ready') {
+      if (closing) stopHost(tx, job, host, 'its node is leaving');
+      else entering.push(host);
+    } else if (host.state === 'spawning' && closing) {
+      stopHost(tx, job, host, 'its node is leaving');
+    } else if (host.state === 'active' && host.lite && host.node !== null && isEmpty(host)) {
+      leaving.push(host);
+    } else if (host.state === 'active' && !host.lite && closing) {
+      advanceHost(host, 'draining', hostName(job, host));
+      draining.push(host);
+    } else if (host.state === 'drained' && isEmpty(host)) {
+      leaving.push(host);
+    }
+  }
+  for (const node of tx.cluster.nodes.values()) {
+    if (node.state === 'active' && node.link === 'up' && !covered.has(node.name) && !job.excluded.has(node.name)) {
+      spawnHost(tx, job, node, false);
+    }
+  }
+  if (entering.length + draining.length + leaving.length === 0) return false;
+  if (entering.some(host => !host.lite)) job.balanceCause = 'join';
+  changeView(tx, job, entering, draining, leaving);
+  for (const host of leaving) stopHost(tx, job, host, host.lite ? 'no thread needs it any more' : 'drained');
+  return entering.some(host => !host.lite) || draining.length > 0;
+}
+
+/** All hosts have said hello: the first view, then the threads, spread by threads per core. */
+function startWhenReady(tx: Tx, job: Job): void {
+  const hosts = [...job.hosts.values()].filter(host => host.state === 'spawning' || host.state === 'ready');
+  if (hosts.length === 0 || hosts.some(host => host.state === 'spawning')) return;
+  changeView(tx, job, hosts, [], []);
+  advanceJob(job, 'running', job.id);
+  publishJob(tx, job, 'running');
+  if (job.spec.kind === 'main') {
+    startThread(tx, job, hosts[0] as Host, 0, 1, 1);
+    return;
+  }
+  const homes = placeNew(
+    hosts.map(host => ({ id: String(host.member), cores: host.cores, threads: 0, fixed: 0, open: true })),
+    job.spec.n,
+  );
+  let rank = 0;
+  for (const host of hosts) {
+    const mine = homes.get(String(host.member)) ?? 0;
+    for (let i = 1; i <= mine; i++) startThread(tx, job, host, rank++, job.spec.n, i);
+  }
+}
+
+function startThread(tx: Tx, job: Job, host: Host, rank: number, count: number, thread: number): void {
+  job.first.add(`${host.member}.${thread}`);
+  tx.toHost(job, host, { t: 'start', role: 'main', rank, count, threads: job.spec.n, thread });
+}

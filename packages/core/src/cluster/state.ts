@@ -1,0 +1,218 @@
+import { SHARDS } from '../constants.js';
+import { noHomes, type ShardHomes } from '../plan/shards.js';
+import type { NodeInfo } from '../wire/agent-messages.js';
+import type { MemberInfo, MoveCause } from '../wire/host-messages.js';
+import type { JobSpec } from '../wire/job-spec.js';
+import type { HostState, JobState, MoveState, NodeState } from './lifecycle.js';
+
+// What the coordinator knows. Only the functions of this folder change it, one event at a time (see step.ts).
+
+export interface ClusterSettings {
+  graceMs: number;
+  /** A job whose client has gone is cancelled after this long without a new one. */
+  ownerGraceMs: number;
+  /** Moves under way per source and per destination host. */
+  movesPerHost: number;
+  /** Quiet time after threads came or went by themselves before a job is rebalanced. */
+  settleMs: number;
+  /** How long hosts have to say hello, and to be gone after `stop`. */
+  spawnMs: number;
+  stopMs: number;
+}
+export const DEFAULT_SETTINGS: ClusterSettings = {
+  graceMs: 30_000,
+  ownerGraceMs: 10_000,
+  movesPerHost: 4,
+  settleMs: 500,
+  spawnMs: 60_000,
+  stopMs: 20_000,
+};
+
+export interface Cluster {
+  settings: ClusterSettings;
+  /** Milliseconds; the time of the latest event. */
+  now: number;
+  nodes: Map<string, Node>;
+  jobs: Map<string, Job>;
+  /** Jobs that are over, latest last, bounded. */
+  history: JobOutcome[];
+}
+
+export interface Node {
+  name: string;
+  info: NodeInfo;
+  state: NodeState;
+  link: 'up' | 'down';
+  /** Since when the connection is gone; null while it is up. */
+  downSince: number | null;
+  joinedAt: number;
+  /** The agent has asked to leave; granted as soon as the last-node rule allows. */
+  wantsLeave: string | null;
+  drainStartedAt: number | null;
+  /** Requests of clients that wait until the node has left. */
+  waiters: Waiter[];
+}
+
+/** Somebody who gets a reply later. */
+export interface Waiter {
+  client: string;
+  request: number;
+}
+
+export interface Job {
+  id: string;
+  spec: JobSpec;
+  key: Uint8Array;
+  state: JobState;
+  startedAt: number;
+  /** Client that submitted it and gets its output; null after it has gone. */
+  owner: string | null;
+  ownerLostAt: number | null;
+  epoch: number;
+  homes: ShardHomes;
+  /** Next member id; ids ascend and are never used twice. */
+  nextMember: number;
+  hosts: Map<number, Host>;
+  threads: Map<string, Thread>;
+  moves: Map<string, Move>;
+  nextMove: number;
+  /** Threads that decide the end: the main one, or all N. */
+  first: Set<string>;
+  statuses: Map<string, number>;
+  /** Build id that all hosts must have; null until the first hello. */
+  build: string | null;
+  /** When to balance next; null: nothing to do. */
+  balanceAt: number | null;
+  balanceCause: MoveCause;
+  /** How it ended, once it is `ending`. */
+  outcome: { state: 'done' | 'failed' | 'cancelled'; status: number | null; reason: string | null } | null;
+  endingAt: number | null;
+  /** Threads per node have changed since they were last published. */
+  countsDirty: boolean;
+  /** Threads that were seen to exit before they were seen to start (the two come from different hosts). */
+  early: Set<string>;
+  /** Nodes that cannot host this job, and why: tried once, not again. */
+  excluded: Map<string, string>;
+  /** Requests that wait for its end. */
+  waiters: Waiter[];
+  /** Something happened that `reconcile` must look at. */
+  touched: boolean;
+}
+
+export interface Host {
+  member: number;
+  /** Null: a client that has attached, not a host process. */
+  node: string | null;
+  client: string | null;
+  /** An extra host after a collision, or a client: in the view as `lite`. */
+  lite: boolean;
+  state: HostState;
+  since: number;
+  address: string;
+  port: number;
+  cores: number;
+  pool: number;
+  hostname: string;
+  threads: Set<string>;
+  /** Moves under way from and to here. */
+  leaving: number;
+  coming: number;
+}
+
+export interface Thread {
+  id: string;
+  member: number;
+  movable: boolean;
+  /** The move it is in. */
+  move: string | null;
+  moves: number;
+  /** Why it cannot be moved now, as its host said. */
+  pinned: string | null;
+  /** Not to be tried again before. */
+  retryAt: number;
+  attempts: number;
+  /** A user put it where it is: only a drain moves it. */
+  kept: boolean;
+  /** Members it cannot go to, because their address range is taken or they do not answer; until when. */
+  avoid: Map<number, number>;
+}
+
+export interface Move {
+  id: string;
+  state: MoveState;
+  thread: string;
+  from: number;
+  to: number;
+  cause: MoveCause;
+  collision: boolean;
+  startedAt: number;
+  waiter: Waiter | null;
+}
+
+export interface JobOutcome {
+  id: string;
+  spec: JobSpec;
+  state: 'done' | 'failed' | 'cancelled';
+  status: number | null;
+  reason: string | null;
+  seconds: number;
+  epoch: number;
+}
+
+export function emptyCluster(settings: Partial<ClusterSettings> = {}): Cluster {
+  return { settings: { ...DEFAULT_SETTINGS, ...settings }, now: 0, nodes: new Map(), jobs: new Map(), history: [] };
+}
+
+export function newJob(id: string, spec: JobSpec, key: Uint8Array, owner: string | null, now: number): Job {
+  return {
+    id, spec, key, owner,
+    state: 'starting',
+    startedAt: now,
+    ownerLostAt: null,
+    epoch: 0,
+    homes: noHomes(SHARDS),
+    nextMember: 0,
+    hosts: new Map(),
+    threads: new Map(),
+    moves: new Map(),
+    nextMove: 1,
+    first: new Set(),
+    statuses: new Map(),
+    build: null,
+    balanceAt: null,
+    balanceCause: 'balance',
+    outcome: null,
+    endingAt: null,
+    countsDirty: false,
+    early: new Set(),
+    excluded: new Map(),
+    waiters: [],
+    touched: true,
+  };
+}
+
+/** Is it part of the job's view, or was it and has not left yet? */
+export function inView(host: Host): boolean {
+  return host.state === 'active' || host.state === 'draining' || host.state === 'handing' || host.state === 'drained';
+}
+
+export function memberInfo(host: Host): MemberInfo {
+  return {
+    id: host.member,
+    state: host.lite ? 'lite' : host.state === 'active' || host.state === 'ready' ? 'active' : 'draining',
+    host: host.address,
+    port: host.port,
+    cores: host.lite ? 0 : host.cores,
+    pool: host.lite ? 0 : host.pool,
+    hostname: host.hostname,
+    node: host.node ?? '',
+  };
+}
+
+/** The job's host on a node that is not an extra one. */
+export function mainHost(job: Job, node: string): Host | undefined {
+  for (const host of job.hosts.values()) {
+    if (host.node === node && !host.lite && host.state !== 'gone' && host.state !== 'stopping') return host;
+  }
+  return undefined;
+}

@@ -1,0 +1,186 @@
+import { asDmiError } from '../errors.js';
+import type { AgentBody } from '../wire/agent-messages.js';
+import type { FromHost } from '../wire/host-messages.js';
+import type { ClusterInput, Effect } from './events.js';
+import { hostGone, onHello, onHostExited } from './hosts.js';
+import { endJob } from './job-end.js';
+import { advanceHost } from './lifecycle.js';
+import { onMoved } from './moves.js';
+import { addNode, nodeDead, settleDrains } from './nodes.js';
+import { reconcile } from './reconcile.js';
+import * as requests from './requests.js';
+import type { Cluster, Host, Job, Node } from './state.js';
+import { faultReason, onArrived, onExited, onStarted } from './threads.js';
+import { Tx } from './tx.js';
+import { hostName } from './views.js';
+
+/**
+ * The coordinator's transition function: (state, event) -> (state, effects). No clock, no randomness, no IO: the same state
+ * and event always give the same result. It takes the state over: the one returned is the next, and the one given must
+ * not be used again (a cluster of 65,536 threads is not copied for every message).
+ */
+export function step(cluster: Cluster, input: ClusterInput): { cluster: Cluster; effects: Effect[] } {
+  const tx = new Tx(cluster);
+  cluster.now = Math.max(cluster.now, input.now);
+  if ('waiter' in input) {
+    try {
+      apply(tx, input);
+    } catch (thrown) {
+      const error = asDmiError(thrown);
+      if (error.code === 'internal' || error.code === 'illegal-transition') tx.log('error', error.stack ?? error.message);
+      tx.refuse(input.waiter, error.code, error.message, error.hint ?? null);
+    }
+  } else {
+    apply(tx, input);
+  }
+  for (let again = true; again; ) {
+    again = false;
+    for (const job of [...cluster.jobs.values()]) {
+      if (job.touched && cluster.jobs.has(job.id)) {
+        reconcile(tx, job);
+        again ||= job.touched;
+      }
+    }
+  }
+  settleDrains(tx);
+  return { cluster, effects: tx.effects };
+}
+
+function apply(tx: Tx, input: ClusterInput): void {
+  const { cluster } = tx;
+  switch (input.type) {
+    case 'join': {
+      const old = cluster.nodes.get(input.name);
+      if (old) nodeDead(tx, old, 'its agent was started anew');
+      addNode(tx, input.name, input.node);
+      return;
+    }
+    case 'rejoin':
+    case 'link-down': {
+      const node = cluster.nodes.get(input.name);
+      if (node) setLink(tx, node, input.type === 'rejoin' ? 'up' : 'down');
+      return;
+    }
+    case 'agent':
+      return onAgent(tx, input.name, input.body);
+    case 'submit':
+      return requests.submit(tx, input.waiter, input.job, input.key, input.spec);
+    case 'watch':
+      return requests.watch(tx, input.waiter, input.job);
+    case 'kill':
+      return requests.kill(tx, input.waiter, input.job);
+    case 'drain':
+      return requests.drain(tx, input.waiter, input.node);
+    case 'move':
+      return requests.move(tx, input.waiter, input.job, input.thread, input.node);
+    case 'attach':
+      return requests.attach(tx, input.waiter, input.job);
+    case 'announce':
+      return requests.announce(tx, input.waiter, input.job, input.member, input.host, input.port);
+    case 'detach':
+      return requests.detach(tx, input.waiter, input.job, input.member);
+    case 'client-gone':
+      return requests.clientGone(tx, input.client);
+    case 'tick':
+      return onTick(tx);
+  }
+}
+
+function setLink(tx: Tx, node: Node, link: 'up' | 'down'): void {
+  if (node.link === link) return;
+  node.link = link;
+  node.downSince = link === 'down' ? tx.now : null;
+  tx.publish({ event: 'link', node: node.name, state: link });
+  const grace = tx.cluster.settings.graceMs / 1000;
+  if (link === 'down') tx.log('warn', `lost the connection to node ${node.name}; it is dead if it is not back in ${grace} s`, { node: node.name });
+  else tx.log('info', `node ${node.name} is back`, { node: node.name });
+  for (const job of tx.cluster.jobs.values()) job.touched = true;
+}
+
+function onAgent(tx: Tx, name: string, body: AgentBody): void {
+  const node = tx.cluster.nodes.get(name);
+  if (!node) return;
+  if (body.t === 'leave') {
+    node.wantsLeave = body.reason;
+    tx.log('info', `node ${name} wants to leave: ${body.reason}`, { node: name });
+    requestLeave(tx, node);
+    return;
+  }
+  const job = tx.cluster.jobs.get(body.job);
+  const host = job?.hosts.get(body.member);
+  if (!job || !host || host.node !== name) return;
+  if (body.t === 'host-exited') {
+    const how = body.signal ? `killed by ${body.signal}` : `exit status ${body.code ?? '?'}`;
+    onHostExited(tx, job, host, body.detail ? `${how}: ${body.detail}` : how);
+  } else {
+    onHost(tx, job, host, body.message);
+  }
+}
+
+function requestLeave(tx: Tx, node: Node): void {
+  // settleDrains drains it as soon as that is possible; say so if it is not now.
+  const alone = [...tx.cluster.nodes.values()].every(other => other === node || other.state !== 'active');
+  const job = [...tx.cluster.jobs.values()].find(one => one.state !== 'ending');
+  if (alone && job) tx.toAgent(node.name, { t: 'leave-refused', reason: `it is the last node, and job ${job.id} runs on it` });
+}
+
+function onHost(tx: Tx, job: Job, host: Host, message: FromHost): void {
+  switch (message.t) {
+    case 'hello':
+      return onHello(tx, job, host, message);
+    case 'started':
+      return onStarted(tx, job, host, message);
+    case 'arrived':
+      return onArrived(tx, job, host, message);
+    case 'exited':
+      return onExited(tx, job, host, message);
+    case 'moved':
+      return onMoved(tx, job, host, message);
+    case 'drained':
+      if (host.state === 'handing') advanceHost(host, 'drained', hostName(job, host));
+      job.touched = true;
+      return;
+    case 'fault':
+      return endJob(tx, job, 'failed', null, faultReason(host.node, message));
+    case 'failed':
+      return endJob(tx, job, 'failed', null, `on node ${host.node}: ${message.reason}`);
+    case 'unreachable':
+      tx.log('warn', `job ${job.id}: member ${host.member} on ${host.node} cannot reach member ${message.member}: ${message.reason}`);
+      return;
+    case 'output':
+    case 'report':
+    case 'log':
+      return;
+  }
+}
+
+function onTick(tx: Tx): void {
+  const { cluster } = tx;
+  const { graceMs, ownerGraceMs, spawnMs } = cluster.settings;
+  for (const node of [...cluster.nodes.values()]) {
+    if (node.downSince === null || tx.now - node.downSince < graceMs) continue;
+    nodeDead(tx, node, `no connection for ${graceMs / 1000} s`);
+    tx.effects.push({ type: 'drop-agent', node: node.name, reason: 'dead' });
+  }
+  for (const job of [...cluster.jobs.values()]) {
+    if (job.ownerLostAt !== null && tx.now - job.ownerLostAt >= ownerGraceMs) {
+      endJob(tx, job, 'cancelled', null, 'the client that ran it is gone');
+    }
+    for (const host of [...job.hosts.values()]) {
+      if (host.state !== 'spawning' || tx.now - host.since < spawnMs) continue;
+      if (host.node === null) hostGone(tx, job, host);
+      else if (job.state === 'starting') endJob(tx, job, 'failed', null, `the host on node ${host.node} was not ready after ${spawnMs / 1000} s`);
+    }
+    if (job.balanceAt !== null && job.balanceAt <= tx.now) job.touched = true;
+    if (job.countsDirty) publishCounts(tx, job);
+  }
+}
+
+function publishCounts(tx: Tx, job: Job): void {
+  job.countsDirty = false;
+  const nodes: Record<string, number> = {};
+  for (const host of job.hosts.values()) {
+    if (host.node !== null && host.state !== 'gone') nodes[host.node] = (nodes[host.node] ?? 0) + host.threads.size;
+  }
+  tx.publish({ event: 'threads', job: job.id, nodes, total: job.threads.size });
+}

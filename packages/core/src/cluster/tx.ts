@@ -1,0 +1,46 @@
+import type { CoordinatorBody } from '../wire/agent-messages.js';
+import type { ToHost } from '../wire/host-messages.js';
+import type { ClusterEvent, Effect } from './events.js';
+import type { Cluster, Host, Job, Waiter } from './state.js';
+
+type Untimed<E> = E extends unknown ? Omit<E, 'time'> : never;
+
+/** One transition: the state being changed and the effects gathered so far. */
+export class Tx {
+  readonly effects: Effect[] = [];
+
+  constructor(readonly cluster: Cluster) {}
+
+  get now(): number {
+    return this.cluster.now;
+  }
+
+  toAgent(node: string, body: CoordinatorBody): void {
+    this.effects.push({ type: 'to-agent', node, body });
+  }
+
+  /** Clients that have attached only hear of views. */
+  toHost(job: Job, host: Host, message: ToHost): void {
+    if (host.node !== null) {
+      this.toAgent(host.node, { t: 'to-host', job: job.id, member: host.member, message });
+    } else if (host.client !== null && message.t === 'view') {
+      this.effects.push({ type: 'client-view', client: host.client, job: job.id, change: message });
+    }
+  }
+
+  publish(event: Untimed<ClusterEvent>): void {
+    this.effects.push({ type: 'publish', event: { time: this.now / 1000, ...event } as ClusterEvent });
+  }
+
+  reply(waiter: Waiter, value: unknown): void {
+    this.effects.push({ type: 'reply', waiter, value });
+  }
+
+  refuse(waiter: Waiter, code: string, reason: string, hint: string | null = null): void {
+    this.effects.push({ type: 'refuse', waiter, code, reason, hint });
+  }
+
+  log(level: 'info' | 'warn' | 'error', message: string, fields: Record<string, unknown> = {}): void {
+    this.effects.push({ type: 'log', level, message, fields });
+  }
+}

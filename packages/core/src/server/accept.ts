@@ -1,0 +1,80 @@
+import { randomBytes } from 'node:crypto';
+import type { GenericSchema } from 'valibot';
+import type { WebSocket } from 'ws';
+import { HANDSHAKE_MS, MAX_HANDSHAKE_MESSAGE, VERSION, WIRE_VERSION } from '../constants.js';
+import { asDmiError, DmiError } from '../errors.js';
+import { shortId } from '../ids.js';
+import { checkHello, fromPeerHandshake, type Hello, NONCE_BYTES, proofMac, type Role, sameMac } from '../wire/handshake.js';
+import { CLOSE, Peer } from '../wire/peer.js';
+
+/** A connection that has completed the handshake. */
+export interface Accepted {
+  peer: Peer<object>;
+  role: Role;
+  session: string;
+}
+
+export interface AcceptOptions {
+  token: string | null;
+  cluster: string;
+  onBad: (error: DmiError) => void;
+}
+
+/**
+ * The coordinator's side of the handshake (wire/handshake.ts).
+ * @throws DmiError saying why the peer was refused; it has been told, and the connection is closed
+ */
+export function accept(socket: WebSocket, options: AcceptOptions): Promise<Accepted> {
+  return new Promise((resolve, reject) => {
+    const peer = new Peer<object>(socket, error => fail(error));
+    let settled = false;
+    const timer = setTimeout(() => fail(new DmiError('timeout', `no handshake within ${HANDSHAKE_MS / 1000} s`)), HANDSHAKE_MS);
+    const done = () => {
+      settled = true;
+      clearTimeout(timer);
+    };
+    const fail = (error: DmiError) => {
+      if (settled) return options.onBad(error);
+      done();
+      peer.send({ t: 'refused', code: error.code, reason: error.message, hint: error.hint ?? null });
+      peer.close(CLOSE.refused, error.message);
+      reject(error);
+    };
+    socket.on('close', () => fail(new DmiError('unreachable', 'closed before the handshake was complete')));
+
+    let hello: Hello | null = null;
+    const nonce = randomBytes(NONCE_BYTES);
+    peer.receive(fromPeerHandshake as GenericSchema<unknown, Message>, 'handshake', (message, size) => {
+      if (settled) return;
+      try {
+        if (size > MAX_HANDSHAKE_MESSAGE) throw new DmiError('malformed', `handshake: a message of ${size} bytes`);
+        if (message.t === 'hello' && hello === null) {
+          checkHello(message);
+          hello = message;
+          const mac = options.token === null ? null : proofMac(options.token, 'coordinator', message.role, message.nonce, nonce);
+          peer.send({ t: 'challenge', wire: WIRE_VERSION, version: VERSION, nonce, mac, cluster: options.cluster });
+        } else if (message.t === 'proof' && hello !== null) {
+          checkProof(options.token, hello, nonce, message.mac);
+          done();
+          const session = shortId(randomBytes(16), 16);
+          peer.send({ t: 'welcome', session, cluster: options.cluster });
+          resolve({ peer, role: hello.role, session });
+        } else {
+          throw new DmiError('malformed', `handshake: "${message.t}" out of turn`);
+        }
+      } catch (error) {
+        fail(asDmiError(error));
+      }
+    });
+  });
+}
+
+type Message = Hello | { t: 'proof'; mac: Uint8Array | null };
+
+function checkProof(token: string | null, hello: Hello, nonce: Uint8Array, mac: Uint8Array | null): void {
+  if (token === null) return;
+  if (mac === null || !sameMac(mac, proofMac(token, 'peer', hello.role, hello.nonce, nonce))) {
+    const what = mac === null ? 'no token was given' : 'the token is wrong';
+    throw new DmiError('auth', `this cluster asks for a join token, and ${what}`, { hint: 'set DMI_TOKEN, or use --token-file' });
+  }
+}

@@ -1,0 +1,150 @@
+import type { Logger } from 'pino';
+import { BEATS_MISSED, CHUNK } from '../constants.js';
+import { freeName } from '../cluster/nodes.js';
+import type { ClusterInput } from '../cluster/events.js';
+import type { Cluster } from '../cluster/state.js';
+import { DmiError } from '../errors.js';
+import type { ImageStore } from '../images/store.js';
+import { type AgentBody, type CoordinatorBody, type FromAgent, fromAgent, type Join, type ToAgent } from '../wire/agent-messages.js';
+import { Link } from '../wire/link.js';
+import { CLOSE, type Peer } from '../wire/peer.js';
+
+/** An agent, over however many connections. */
+interface Session {
+  id: string;
+  name: string;
+  instance: string;
+  link: Link<CoordinatorBody, AgentBody>;
+  peer: Peer<ToAgent> | null;
+}
+
+export interface AgentsOptions {
+  log: Logger;
+  images: ImageStore;
+  beatMs: number;
+  graceMs: number;
+  cluster: () => Cluster;
+  apply: (input: ClusterInput) => void;
+  /** What a host said, before the state machine hears of it. */
+  onBody: (name: string, body: AgentBody) => void;
+}
+
+/** The agents' connections: joins, reconnects, beats, numbered messages, pieces of images. */
+export class Agents {
+  readonly #sessions = new Map<string, Session>();
+  readonly #beats: NodeJS.Timeout;
+
+  constructor(private readonly options: AgentsOptions) {
+    this.#beats = setInterval(() => this.#beat(), options.beatMs);
+  }
+
+  /** Takes over a connection whose handshake is complete. */
+  accept(peer: Peer<object>, sessionId: string): void {
+    const to = peer as Peer<ToAgent>;
+    let session: Session | null = null;
+    peer.receive(fromAgent, 'agent message', message => {
+      if (session === null) {
+        if (message.t !== 'join') throw new DmiError('malformed', `agent message: "${message.t}" before "join"`);
+        session = this.#join(to, sessionId, message);
+        return;
+      }
+      if (session.peer === to) this.#receive(session, to, message);
+    });
+    peer.socket.on('close', () => {
+      if (session?.peer !== to) return;
+      session.peer = null;
+      if (this.#sessions.get(session.name) === session) this.options.apply({ type: 'link-down', name: session.name, now: Date.now() });
+    });
+  }
+
+  send(name: string, body: CoordinatorBody): void {
+    const session = this.#sessions.get(name);
+    if (!session) return;
+    const frame = session.link.send(body);
+    session.peer?.send(frame);
+    if (body.t === 'released') {
+      // It leaves by itself; the session is over as soon as it has read this.
+      this.#sessions.delete(name);
+    }
+  }
+
+  /** The node is dead: if the agent should come back, it has to join anew. */
+  forget(name: string): void {
+    const session = this.#sessions.get(name);
+    this.#sessions.delete(name);
+    session?.peer?.close(CLOSE.bye, 'this node was given up');
+  }
+
+  close(): void {
+    clearInterval(this.#beats);
+    for (const session of this.#sessions.values()) session.peer?.socket.close(1001, 'the coordinator is stopping');
+    this.#sessions.clear();
+  }
+
+  #join(peer: Peer<ToAgent>, sessionId: string, join: Join): Session {
+    const { beatMs, graceMs } = this.options;
+    const old = join.resume ? this.#sessions.get(join.resume.name) : undefined;
+    if (old && join.resume && old.id === join.resume.session && old.instance === join.node.instance) {
+      old.peer?.close(CLOSE.replaced, 'the agent has connected anew');
+      old.peer = peer;
+      peer.send({ t: 'joined', name: old.name, session: old.id, resumed: true, received: old.link.received, beatMs, graceMs });
+      for (const frame of old.link.replayAfter(join.resume.received)) peer.send(frame);
+      this.options.apply({ type: 'rejoin', name: old.name, now: Date.now() });
+      return old;
+    }
+    // A coordinator that was restarted keeps the name the agent had.
+    const wanted = join.resume ? { ...join.node, name: join.resume.name } : join.node;
+    const name = freeName(this.options.cluster(), wanted);
+    if (name === null) {
+      const error = new DmiError('name-taken', `the cluster has a node named ${join.node.name} already`, { hint: 'choose another with --name' });
+      (peer as Peer<object>).send({ t: 'refused', code: error.code, reason: error.message, hint: error.hint ?? null });
+      throw error;
+    }
+    const session: Session = { id: sessionId, name, instance: join.node.instance, link: new Link(), peer };
+    this.#sessions.set(name, session);
+    peer.send({ t: 'joined', name, session: sessionId, resumed: false, received: 0, beatMs, graceMs });
+    this.options.apply({ type: 'join', name, node: wanted, hosts: join.hosts, now: Date.now() });
+    return session;
+  }
+
+  #receive(session: Session, peer: Peer<ToAgent>, message: FromAgent): void {
+    switch (message.t) {
+      case 'beat':
+        session.link.acknowledged(message.ack);
+        return;
+      case 'frame': {
+        const body = session.link.receive(message);
+        if (body === null) return;
+        this.options.onBody(session.name, body);
+        this.options.apply({ type: 'agent', name: session.name, body, now: Date.now() });
+        if (session.link.received % 256 === 0) peer.send({ t: 'beat', ack: session.link.received });
+        return;
+      }
+      case 'need':
+        void this.#sendPiece(peer, message.hash, message.offset);
+        return;
+      case 'join':
+        throw new DmiError('malformed', 'agent message: "join" twice');
+    }
+  }
+
+  async #sendPiece(peer: Peer<ToAgent>, hash: string, offset: number): Promise<void> {
+    const piece = await this.options.images.read(hash, offset, CHUNK).catch(() => null);
+    if (piece) peer.send({ t: 'piece', hash, offset, total: piece.total, data: piece.data });
+    else peer.send({ t: 'no-piece', hash, reason: 'the coordinator does not have it' });
+  }
+
+  #beat(): void {
+    const silent = this.options.beatMs * BEATS_MISSED;
+    const now = performance.now();
+    for (const { peer, link, name } of this.#sessions.values()) {
+      if (!peer) continue;
+      if (now - peer.lastHeard > silent) {
+        this.options.log.warn({ node: name }, `node ${name} has been silent for ${silent / 1000} s`);
+        peer.socket.terminate();
+      } else {
+        peer.send({ t: 'beat', ack: link.received });
+      }
+    }
+  }
+}

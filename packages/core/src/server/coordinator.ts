@@ -1,0 +1,231 @@
+import { randomBytes } from 'node:crypto';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Logger } from 'pino';
+import { pino } from 'pino';
+import { type WebSocket, WebSocketServer } from 'ws';
+import type { ClusterInput, Effect } from '../cluster/events.js';
+import { type Cluster, type ClusterSettings, emptyCluster } from '../cluster/state.js';
+import { step } from '../cluster/step.js';
+import { BEAT_MS, DEFAULT_PORT, MAX_MESSAGE, VERSION } from '../constants.js';
+import { asDmiError, DmiError } from '../errors.js';
+import { shortId } from '../ids.js';
+import { defaultImageDir, ImageStore } from '../images/store.js';
+import type { AgentBody } from '../wire/agent-messages.js';
+import { accept } from './accept.js';
+import { Agents } from './agents.js';
+import { Clients } from './clients.js';
+import { OutputOrder } from './output.js';
+import { Reports } from './reports.js';
+
+export interface CoordinatorOptions {
+  /** `host:port`; port 0 takes any free one. */
+  listen: string;
+  token?: string | null;
+  imageDir?: string;
+  settings?: Partial<ClusterSettings>;
+  beatMs?: number;
+  log?: Logger;
+}
+
+const TICK_MS = 100;
+/** Output of a job is held back at its hosts while its client has more than this unread, bytes. */
+const HIGH_WATER = 4 << 20;
+const LOW_WATER = 512 << 10;
+/** Connections that have not completed the handshake. */
+const MAX_PENDING = 256;
+
+/** A running coordinator: sockets and timers around the pure `step`. */
+export class Coordinator {
+  #cluster: Cluster;
+  readonly #log: Logger;
+  readonly #agents: Agents;
+  readonly #clients: Clients;
+  readonly #reports: Reports;
+  readonly #orders = new Map<string, OutputOrder>();
+  readonly #held = new Set<string>();
+  readonly #inputs: ClusterInput[] = [];
+  #stepping = false;
+  #pending = 0;
+  #timer: NodeJS.Timeout | null = null;
+  readonly #name = shortId(randomBytes(8), 8);
+
+  private constructor(
+    private readonly options: CoordinatorOptions,
+    private readonly server: WebSocketServer,
+    /** `ws://host:port` that agents and clients connect to. */
+    readonly address: string,
+  ) {
+    this.#log = options.log ?? pino({ level: 'silent' });
+    this.#cluster = emptyCluster(options.settings);
+    const cluster = () => this.#cluster;
+    const apply = (input: ClusterInput) => this.#apply(input);
+    const images = new ImageStore(options.imageDir ?? defaultImageDir());
+    this.#agents = new Agents({
+      log: this.#log,
+      images,
+      cluster,
+      apply,
+      beatMs: options.beatMs ?? BEAT_MS,
+      graceMs: this.#cluster.settings.graceMs,
+      onBody: (_name, body) => this.#onBody(body),
+    });
+    this.#reports = new Reports(cluster, (node, body) => this.#agents.send(node, body));
+    this.#clients = new Clients({ images, reports: this.#reports, cluster, apply });
+    server.on('connection', socket => void this.#accept(socket));
+    this.#timer = setInterval(() => this.#tick(), TICK_MS);
+    this.#log.info({ address, version: VERSION, token: options.token != null }, `coordinator listens on ${address}`);
+  }
+
+  /** @throws DmiError `port-in-use`, or `usage` for an address that cannot be listened on */
+  static async start(options: CoordinatorOptions): Promise<Coordinator> {
+    const { host, port } = parseListen(options.listen);
+    if (!isLoopback(host) && options.token == null) {
+      throw new DmiError('usage', `a coordinator on ${host} can be reached by others, so it needs a join token`, {
+        hint: 'set DMI_TOKEN (or --token-file) here and on the agents, or listen on 127.0.0.1',
+      });
+    }
+    const http = createServer((_request, response) => response.writeHead(426).end('dmi: WebSocket only\n'));
+    await new Promise<void>((resolve, reject) => {
+      http.once('error', error => reject(listenError(options.listen, error)));
+      http.listen(port, host, resolve);
+    });
+    const bound = http.address() as AddressInfo;
+    const shown = bound.family === 'IPv6' ? `[${bound.address}]` : bound.address;
+    const server = new WebSocketServer({ server: http, maxPayload: MAX_MESSAGE, perMessageDeflate: false });
+    return new Coordinator(options, server, `ws://${shown}:${bound.port}`);
+  }
+
+  /** A copy-free look at the state, for tests and tables. */
+  get cluster(): Readonly<Cluster> {
+    return this.#cluster;
+  }
+
+  /** Stops listening and closes all connections; agents and their hosts go on without it. */
+  async close(): Promise<void> {
+    if (this.#timer) clearInterval(this.#timer);
+    this.#timer = null;
+    this.#agents.close();
+    this.#clients.close();
+    const http = this.server.options.server;
+    for (const socket of this.server.clients) setTimeout(() => socket.terminate(), 500).unref();
+    await new Promise<void>(resolve => this.server.close(() => resolve()));
+    await new Promise<void>(resolve => (http ? http.close(() => resolve()) : resolve()));
+  }
+
+  async #accept(socket: WebSocket): Promise<void> {
+    if (++this.#pending > MAX_PENDING) {
+      this.#pending--;
+      socket.terminate();
+      return;
+    }
+    const onBad = (error: DmiError) => this.#log.warn({ code: error.code }, `closed a connection: ${error.message}`);
+    try {
+      const { peer, role, session } = await accept(socket, { token: this.options.token ?? null, cluster: this.#name, onBad });
+      if (this.#timer === null) socket.close(1001, 'the coordinator is stopping');
+      else if (role === 'agent') this.#agents.accept(peer, session);
+      else this.#clients.accept(peer, session);
+    } catch (error) {
+      const { code, message } = asDmiError(error);
+      this.#log.warn({ code }, `refused a connection: ${message}`);
+    } finally {
+      this.#pending--;
+    }
+  }
+
+  #onBody(body: AgentBody): void {
+    if (body.t !== 'from-host') return;
+    const { job, member, message } = body;
+    if (message.t === 'report') return this.#reports.accept(message);
+    if (message.t !== 'output' && message.t !== 'arrived' && message.t !== 'moved') return;
+    let order = this.#orders.get(job);
+    if (!order) {
+      if (!this.#cluster.jobs.has(job)) return;
+      order = new OutputOrder();
+      this.#orders.set(job, order);
+    }
+    const pieces = order.accept(member, message);
+    if (pieces.length > 0 && this.#clients.output(job, pieces) > HIGH_WATER) this.#flow(job, false);
+  }
+
+  #flow(job: string, open: boolean): void {
+    if (this.#held.has(job) === !open) return;
+    if (open) this.#held.delete(job);
+    else this.#held.add(job);
+    const nodes = new Set([...(this.#cluster.jobs.get(job)?.hosts.values() ?? [])].map(host => host.node));
+    for (const node of nodes) if (node !== null) this.#agents.send(node, { t: 'flow', job, open });
+  }
+
+  #tick(): void {
+    for (const job of this.#held) if (this.#clients.output(job, []) < LOW_WATER) this.#flow(job, true);
+    const idle = this.#cluster.jobs.size === 0 && [...this.#cluster.nodes.values()].every(node => node.downSince === null);
+    if (!idle) this.#apply({ type: 'tick', now: Date.now() });
+  }
+
+  /** One event after the other: effects may cause further events, which wait for their turn. */
+  #apply(input: ClusterInput): void {
+    this.#inputs.push(input);
+    if (this.#stepping) return;
+    this.#stepping = true;
+    try {
+      for (let next = this.#inputs.shift(); next; next = this.#inputs.shift()) {
+        const { cluster, effects } = step(this.#cluster, next);
+        this.#cluster = cluster;
+        for (const effect of effects) this.#perform(effect);
+      }
+    } finally {
+      this.#stepping = false;
+    }
+  }
+
+  #perform(effect: Effect): void {
+    switch (effect.type) {
+      case 'to-agent':
+        return this.#agents.send(effect.node, effect.body);
+      case 'reply':
+        return this.#clients.reply(effect.waiter, effect.value);
+      case 'refuse':
+        return this.#clients.refuse(effect.waiter, effect.code, effect.reason, effect.hint);
+      case 'client-view':
+        return this.#clients.view(effect.client, effect.job, effect.change);
+      case 'drop-agent':
+        return this.#agents.forget(effect.node);
+      case 'log':
+        return this.#log[effect.level](effect.fields ?? {}, effect.message);
+      case 'publish': {
+        const { event } = effect;
+        if (event.event === 'job' && (event.state === 'done' || event.state === 'failed' || event.state === 'cancelled')) {
+          const rest = this.#orders.get(event.job)?.flush() ?? [];
+          this.#clients.output(event.job, rest);
+          this.#orders.delete(event.job);
+          this.#held.delete(event.job);
+        }
+        return this.#clients.publish(event);
+      }
+    }
+  }
+}
+
+/** @throws DmiError `usage` */
+export function parseListen(listen: string): { host: string; port: number } {
+  const match = /^(?:(?<host>\[[^\]]+\]|[^:]*):)?(?<port>\d{1,5})$/.exec(listen);
+  const port = Number(match?.groups?.port);
+  if (!match || port > 65_535) {
+    throw new DmiError('usage', `"${listen}" is not an address to listen on`, { hint: `write host:port, like 127.0.0.1:${DEFAULT_PORT}` });
+  }
+  return { host: (match.groups?.host ?? '').replace(/^\[|\]$/g, '') || '127.0.0.1', port };
+}
+
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127\./.test(host);
+}
+
+function listenError(listen: string, error: NodeJS.ErrnoException): DmiError {
+  if (error.code === 'EADDRINUSE') {
+    return new DmiError('port-in-use', `cannot listen on ${listen}: the port is in use`, {
+      hint: 'another coordinator may be running there (dmi nodes); choose another port with --listen host:port',
+      cause: error,
+    });
+  }
+  return new DmiError('usage', `cannot listen on ${listen}: ${error.message}`, { hint: 'choose another with --listen host:port', cause: error });
+}

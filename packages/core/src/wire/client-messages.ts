@@ -1,0 +1,93 @@
+import * as v from 'valibot';
+import * as f from './fields.js';
+import { viewChange } from './host-messages.js';
+import { jobSpec } from './job-spec.js';
+
+// Between a client (CLI, TypeScript program, dashboard) and the coordinator, after the handshake: requests with a number,
+// one reply each, and notices for what the client has subscribed to.
+
+const request = <T extends string, E extends v.ObjectEntries>(verb: T, entries: E) =>
+  v.object({ t: v.literal('request'), request: f.count, verb: v.literal(verb), ...entries });
+
+export const clientRequest = v.variant('verb', [
+  request('nodes', {}),
+  request('jobs', {}),
+  request('threads', { job: v.nullish(f.id, null), detail: v.optional(v.boolean(), false) }),
+  /** Which of these are not in the coordinator's store yet? */
+  request('missing', { hashes: f.list(f.hash, 4096) }),
+  request('upload', { hash: f.hash, offset: f.count, total: f.count, data: f.binary }),
+  request('submit', { spec: jobSpec, output: v.boolean() }),
+  request('watch', { job: f.id, output: v.boolean() }),
+  request('kill', { job: f.id }),
+  request('drain', { node: f.text }),
+  request('move', { thread: f.text, job: v.nullish(f.text, null), node: f.text }),
+  request('subscribe', {}),
+  request('attach', { job: f.text }),
+  request('announce', { job: f.id, member: f.member, host: f.text, port: f.port }),
+  request('detach', { job: f.id, member: f.member }),
+]);
+
+const reply = v.object({
+  t: v.literal('reply'),
+  request: f.count,
+  ok: v.boolean(),
+  value: v.unknown(),
+  code: v.nullish(f.text, null),
+  reason: v.nullish(f.text, null),
+  hint: v.nullish(f.text, null),
+});
+export const output = v.object({
+  t: v.literal('output'),
+  job: f.id,
+  thread: f.thread,
+  stream: v.picklist([1, 2]),
+  data: f.binary,
+});
+export const event = v.object({ t: v.literal('event'), event: v.record(v.string(), v.unknown()) });
+export const view = v.object({ t: v.literal('view'), job: f.id, change: viewChange });
+
+export const fromClient = clientRequest;
+export const toClient = v.variant('t', [reply, output, event, view]);
+
+export type ClientRequest = v.InferOutput<typeof clientRequest>;
+export type ToClient = v.InferOutput<typeof toClient>;
+
+/** A row of `dmi nodes`. */
+export interface NodeRow {
+  name: string;
+  state: string;
+  link: 'up' | 'down';
+  cores: number;
+  memory: number;
+  threads: number;
+  hosts: number;
+  address: string;
+  hostname: string;
+  version: string;
+}
+/** A row of `dmi jobs`. */
+export interface JobRow {
+  job: string;
+  name: string;
+  kind: 'main' | 'spmd';
+  state: string;
+  n: number;
+  threads: number;
+  nodes: number;
+  status: number | null;
+  reason: string | null;
+  epoch: number;
+  seconds: number;
+}
+/** A row of `dmi ps`. */
+export interface ThreadRow {
+  thread: string;
+  job: string;
+  node: string;
+  member: number;
+  state: string;
+  moves: number;
+  pinned: string | null;
+  cpuSeconds?: number;
+  bytes?: number;
+}

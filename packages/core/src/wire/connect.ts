@@ -1,0 +1,97 @@
+import { randomBytes } from 'node:crypto';
+import type { GenericSchema } from 'valibot';
+import { WebSocket } from 'ws';
+import { HANDSHAKE_MS, MAGIC, MAX_MESSAGE, VERSION, WIRE_VERSION } from '../constants.js';
+import { asDmiError, DmiError, type ErrorCode } from '../errors.js';
+import { type Challenge, NONCE_BYTES, proofMac, type Refused, type Role, sameMac, toPeerHandshake } from './handshake.js';
+import { Peer } from './peer.js';
+
+export interface ConnectOptions {
+  /** `ws://host:port` (or `host:port`). */
+  address: string;
+  role: Role;
+  token: string | null;
+  onBad: (error: DmiError) => void;
+  /** What to claim to be; for tests. */
+  version?: string;
+  wire?: number;
+}
+
+/** A complete `ws://` address. @throws DmiError `usage` */
+export function parseAddress(address: string): string {
+  const full = /^wss?:\/\//.test(address) ? address : `ws://${address}`;
+  try {
+    const url = new URL(full);
+    if (url.hostname === '') throw new Error('no host');
+    return full;
+  } catch (cause) {
+    throw new DmiError('usage', `"${address}" is not a coordinator's address`, { hint: 'write it like ws://127.0.0.1:7070', cause });
+  }
+}
+
+/**
+ * Connects to a coordinator and completes the peer's side of the handshake (wire/handshake.ts).
+ * @throws DmiError `unreachable`, `version`, `auth` …
+ */
+export function connect(options: ConnectOptions): Promise<{ peer: Peer<object>; session: string; cluster: string }> {
+  const address = parseAddress(options.address);
+  return new Promise((resolve, reject) => {
+    const socket = new WebSocket(address, { maxPayload: MAX_MESSAGE, perMessageDeflate: false, handshakeTimeout: HANDSHAKE_MS });
+    let settled = false;
+    const peer = new Peer<object>(socket, error => fail(reachable(address, error)));
+    const timer = setTimeout(() => fail(new DmiError('timeout', `${address} did not answer within ${HANDSHAKE_MS / 1000} s`)), HANDSHAKE_MS);
+    const fail = (error: DmiError) => {
+      if (settled) return options.onBad(error);
+      settled = true;
+      clearTimeout(timer);
+      socket.terminate();
+      reject(error);
+    };
+    socket.on('close', (_code, reason) => fail(reachable(address, new Error(reason.toString() || 'the connection was closed'))));
+    const nonce = randomBytes(NONCE_BYTES);
+    socket.on('open', () => {
+      const { version = VERSION, wire = WIRE_VERSION, role } = options;
+      peer.send({ t: 'hello', magic: MAGIC, wire, version, role, nonce, requires: [] });
+    });
+    peer.receive(toPeerHandshake as GenericSchema<unknown, Answer>, 'handshake', message => {
+      if (settled) return;
+      try {
+        if (message.t === 'refused') {
+          throw new DmiError(message.code as ErrorCode, message.reason, message.hint ? { hint: message.hint } : {});
+        }
+        if (message.t === 'challenge') {
+          peer.send({ t: 'proof', mac: answer(options, nonce, message) });
+          return;
+        }
+        settled = true;
+        clearTimeout(timer);
+        resolve({ peer, session: message.session, cluster: message.cluster });
+      } catch (error) {
+        fail(asDmiError(error));
+      }
+    });
+  });
+}
+
+type Answer = Challenge | Refused | { t: 'welcome'; session: string; cluster: string };
+
+function answer(options: ConnectOptions, nonce: Uint8Array, message: Challenge): Uint8Array | null {
+  if (options.token === null) return null;
+  if (message.mac === null || !sameMac(message.mac, proofMac(options.token, 'coordinator', options.role, nonce, message.nonce))) {
+    throw new DmiError('auth', `the coordinator at ${options.address} does not know our token`, {
+      hint: 'give the coordinator the same token, or connect without one (unset DMI_TOKEN)',
+    });
+  }
+  return proofMac(options.token, 'peer', options.role, nonce, message.nonce);
+}
+
+function reachable(address: string, error: Error): DmiError {
+  if (error instanceof DmiError && error.code !== 'internal') return error;
+  const cause = error.cause instanceof Error ? error.cause : error;
+  const code = 'code' in cause ? cause.code : null;
+  const why = code === 'ECONNREFUSED' ? 'nothing listens there' : cause.message;
+  return new DmiError('unreachable', `cannot reach the coordinator at ${address}: ${why}`, {
+    hint: 'start one: dmi coordinator, or name it: DMI_ADDRESS=ws://host:port',
+    cause: error,
+  });
+}

@@ -1,0 +1,145 @@
+import * as v from 'valibot';
+import * as f from './fields.js';
+
+// The control channel between an agent and a host, as docs/internals/host-control.md defines it.
+
+export const memberState = v.picklist(['active', 'draining', 'lite']);
+export const memberInfo = v.object({
+  id: f.member,
+  state: memberState,
+  host: f.text,
+  port: f.port,
+  cores: f.count,
+  pool: f.count,
+  hostname: f.text,
+  node: f.text,
+});
+/** `[first shard, how many, home]` */
+export const shardRange = v.tuple([f.count, f.count, f.member]);
+export const viewChange = v.object({
+  t: v.literal('view'),
+  epoch: f.count,
+  full: v.boolean(),
+  members: f.list(memberInfo),
+  gone: f.list(f.member),
+  shards: f.list(shardRange, 1024),
+});
+export const imageFile = v.object({ path: f.path, real: f.path, hash: f.hash });
+export const moveCause = v.picklist(['join', 'drain', 'balance', 'user']);
+
+const start = v.object({
+  t: v.literal('start'),
+  role: v.literal('main'),
+  rank: f.count,
+  count: f.count,
+  threads: f.count,
+  thread: f.count,
+});
+const move = v.object({ t: v.literal('move'), move: f.id, thread: f.thread, to: f.member, cause: moveCause });
+const drain = v.object({ t: v.literal('drain') });
+const stop = v.object({ t: v.literal('stop'), reason: f.text });
+const query = v.object({ t: v.literal('query'), query: f.id });
+
+/** What the coordinator sends to a host; the agent passes it on. */
+export const toHost = v.variant('t', [viewChange, start, move, drain, stop, query]);
+
+const hello = v.object({
+  t: v.literal('hello'),
+  version: f.text,
+  build: f.text,
+  wire: f.count,
+  pid: f.count,
+  port: f.port,
+  features: f.list(f.text, 4096),
+});
+const started = v.object({ t: v.literal('started'), thread: f.thread, by: v.nullish(f.thread, null), movable: v.boolean() });
+const arrived = v.object({ t: v.literal('arrived'), thread: f.thread, move: v.nullish(f.id, null), bytes: f.count });
+const exited = v.object({
+  t: v.literal('exited'),
+  thread: f.thread,
+  status: v.pipe(v.number(), v.integer()),
+  result: v.nullish(f.wide, null),
+  main: v.boolean(),
+});
+export const moveCode = v.picklist(['ok', 'collision', 'refused', 'unreachable', 'gone', 'pinned', 'busy']);
+const moved = v.object({
+  t: v.literal('moved'),
+  move: v.nullish(f.id, null),
+  thread: f.thread,
+  ok: v.boolean(),
+  code: moveCode,
+  reason: v.nullish(f.text, ''),
+  bytes: v.nullish(f.count, 0),
+  seconds: v.nullish(f.seconds, 0),
+  pauseSeconds: v.nullish(f.seconds, 0),
+});
+const output = v.object({ t: v.literal('output'), thread: f.thread, stream: v.picklist([1, 2]), data: f.binary });
+const fault = v.object({
+  t: v.literal('fault'),
+  thread: v.nullish(f.thread, null),
+  signal: f.text,
+  address: v.nullish(f.text, ''),
+  pc: v.nullish(f.text, ''),
+  symbol: v.nullish(f.text, ''),
+  text: v.nullish(f.text, ''),
+});
+const failed = v.object({ t: v.literal('failed'), reason: f.text });
+const drained = v.object({ t: v.literal('drained') });
+const unreachable = v.object({ t: v.literal('unreachable'), member: f.member, reason: f.text });
+const report = v.object({
+  t: v.literal('report'),
+  query: f.id,
+  threads: f.list(
+    v.object({
+      thread: f.thread,
+      state: f.text,
+      cpuSeconds: f.seconds,
+      bytes: f.count,
+      pinned: v.nullish(f.text, null),
+      regions: v.optional(f.list(v.tuple([v.number(), v.number()])), []),
+    }),
+  ),
+  memory: v.nullish(v.record(v.string(), v.number()), null),
+  rss: v.nullish(f.count, 0),
+});
+const log = v.object({ t: v.literal('log'), level: v.number(), msg: v.string() });
+
+/** Names of the messages a host may send; others are logged and skipped. */
+export const FROM_HOST_NAMES: ReadonlySet<string> = new Set([
+  'hello', 'started', 'arrived', 'exited', 'moved', 'output', 'fault', 'failed', 'drained', 'unreachable', 'report', 'log',
+]);
+
+/** What a host sends. `log` ends at the agent, everything else goes on to the coordinator. */
+export const fromHost = v.variant('t', [
+  hello, started, arrived, exited, moved, output, fault, failed, drained, unreachable, report, log,
+]);
+
+/** First message to a host. The agent makes it from a `spawn`, with paths of this machine. */
+export interface HostJobMessage {
+  t: 'job';
+  job: string;
+  key: Uint8Array;
+  member: number;
+  node: string;
+  lite: boolean;
+  bind: string;
+  program: string;
+  hash: string;
+  files: { path: string; real: string; hash: string }[];
+  argv: string[];
+  env: string[];
+  cwd: string;
+  pool: number;
+  workers: number;
+  threadMemory: number;
+  peerTimeout: number;
+  zone?: [number, number];
+}
+
+export type MemberInfo = v.InferOutput<typeof memberInfo>;
+export type ShardRange = v.InferOutput<typeof shardRange>;
+export type ViewChange = v.InferOutput<typeof viewChange>;
+export type MoveCause = v.InferOutput<typeof moveCause>;
+export type MoveCode = v.InferOutput<typeof moveCode>;
+export type ToHost = v.InferOutput<typeof toHost>;
+export type FromHost = v.InferOutput<typeof fromHost>;
