@@ -1,0 +1,86 @@
+import { spawnSync } from 'node:child_process';
+import { Child } from './child.js';
+import { DMI } from './paths.js';
+
+/** A coordinator and its agents, each a process of its own on loopback, started and stopped as a user would. */
+export class Cluster {
+  readonly #agents = new Map<string, Child>();
+  readonly #coordinator: Child;
+  readonly address: string;
+
+  private constructor(coordinator: Child, address: string) {
+    this.#coordinator = coordinator;
+    this.address = address;
+  }
+
+  /** The agents that were started and have not left. */
+  get names(): string[] {
+    return [...this.#agents.keys()];
+  }
+
+  static async start(): Promise<Cluster> {
+    let found: (address: string) => void = () => {};
+    const address = new Promise<string>(resolve => {
+      found = resolve;
+    });
+    const coordinator = new Child('dmi coordinator', process.execPath, [DMI, 'coordinator', '--port', '0'], line => {
+      const match = /wss?:\/\/[^\s"]+/.exec(line);
+      if (match) found(match[0]);
+    });
+    return new Cluster(coordinator, await Promise.race([address, coordinator.failsEarly()]));
+  }
+
+  /** Starts an agent with one core's worth of threads and waits until the coordinator has it. */
+  async join(name: string): Promise<void> {
+    const args = [DMI, 'agent', '--join', this.address, '--name', name, '--cores', '1'];
+    const agent = new Child(`dmi agent ${name}`, process.execPath, args, () => {});
+    this.#agents.set(name, agent);
+    for (let tries = 0; tries < 100; tries++) {
+      if (!agent.running) await agent.failsEarly();
+      if (this.#nodes().includes(name)) return;
+      await new Promise(resolve => setTimeout(resolve, 100));
+    }
+    throw new Error(`agent ${name} has not joined ${this.address} within 10 s\n${agent.lastWords()}`);
+  }
+
+  /** Names of the nodes that the coordinator knows. */
+  #nodes(): string[] {
+    const listed = this.#dmi(['nodes', '-o', 'json']);
+    const rows: unknown = JSON.parse(listed);
+    return Array.isArray(rows) ? rows.map(row => String((row as { name: unknown }).name)) : [];
+  }
+
+  /** `dmi drain NODE`: returns when the node has given everything away and left. */
+  async drain(name: string): Promise<void> {
+    const args = [DMI, 'drain', name, '--address', this.address];
+    const command = new Child(`dmi drain ${name}`, process.execPath, args, () => {});
+    const code = await command.ended;
+    if (code !== 0) throw new Error(`dmi drain ${name} gave ${code}\n${command.lastWords()}`);
+    await this.#agents.get(name)?.stop(10);
+    this.#agents.delete(name);
+  }
+
+  /** Ctrl-C on the agent's terminal: it drains and leaves by itself. */
+  async interrupt(name: string): Promise<void> {
+    const agent = this.#agents.get(name);
+    if (!agent) throw new Error(`no agent ${name}`);
+    agent.signal('SIGTERM');
+    const code = await agent.ended;
+    if (code !== 0) throw new Error(`agent ${name} ended with status ${code} after SIGTERM\n${agent.lastWords()}`);
+    this.#agents.delete(name);
+  }
+
+  #dmi(args: readonly string[]): string {
+    const { stdout, stderr, status } = spawnSync(process.execPath, [DMI, ...args, '--address', this.address], {
+      encoding: 'utf8',
+    });
+    if (status !== 0) throw new Error(`dmi ${args.join(' ')} gave ${status}\n${stderr}`);
+    return stdout;
+  }
+
+  async stop(): Promise<void> {
+    for (const agent of this.#agents.values()) agent.signal('SIGKILL');
+    await Promise.all([...this.#agents.values()].map(agent => agent.stop(5)));
+    await this.#coordinator.stop(5);
+  }
+}
