@@ -72,7 +72,7 @@ struct dmi_table {
 };
 /* The global address of a new entry, its index in *index. */
 int32_t dmi_table_add(int64_t table, int64_t *index, int64_t *entry);
-/* The global address of an entry; FALSE with EINVAL if there is none such. */
+/* The global address of an entry (which is 0 if it was never set); FALSE with EINVAL if there cannot be one. */
 int32_t dmi_table_entry(int64_t table, int64_t index, int64_t *entry);
 int32_t dmi_table_destroy(int64_t table);
 

@@ -45,12 +45,11 @@ int32_t dmi_table_add(int64_t table, int64_t *index, int64_t *entry) {
 }
 
 int32_t dmi_table_entry(int64_t table, int64_t index, int64_t *entry) {
-  struct dmi_table t;
-  int64_t position;
-  if (!dmi_get(table, sizeof t, &t)) return FALSE;
-  int k = index < 0 || index >= t.next ? -1 : locate(index, &position);
-  if (k < 0 || t.chunks[k] == 0) return dmi_fail(EINVAL, "there is no entry %lld", (long long)index);
-  *entry = t.chunks[k] + position * 8;
+  int64_t position, chunk = 0;
+  int k = index < 0 ? -1 : locate(index, &position);
+  if (k >= 0 && !DMI_read(chunk_field(table, k), 8, &chunk, DMI_INVALIDATE, NULL)) return FALSE;
+  if (chunk == 0) return dmi_fail(EINVAL, "there is no entry %lld", (long long)index);
+  *entry = chunk + position * 8;
   return TRUE;
 }
 
