@@ -1,1 +1,3 @@
-export {};
+export { Agent, type AgentEnd, type AgentOptions } from './agent.js';
+export { findHostBinary } from './host-binary.js';
+export { cpuFeatures, defaultCores, defaultMemory, defaultName } from './machine.js';

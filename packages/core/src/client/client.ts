@@ -75,6 +75,12 @@ export class Client {
     await this.#closed;
   }
 
+  /** Reads nothing more from the coordinator until called with false: the reader of a job's output is full. */
+  hold(full: boolean): void {
+    if (full) this.peer.socket.pause();
+    else this.peer.socket.resume();
+  }
+
   nodes(): Promise<NodeRow[]> {
     return this.call('nodes', {}) as Promise<NodeRow[]>;
   }

@@ -172,7 +172,7 @@ function onTick(tx: Tx): void {
       else if (job.state === 'starting') endJob(tx, job, 'failed', null, `the host on node ${host.node} was not ready after ${spawnMs / 1000} s`);
     }
     if (job.balanceAt !== null && job.balanceAt <= tx.now) job.touched = true;
-    if (job.countsDirty) publishCounts(tx, job);
+    if (job.countsDirty && job.state === 'running') publishCounts(tx, job);
   }
 }
 

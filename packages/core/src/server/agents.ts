@@ -97,7 +97,7 @@ export class Agents {
     const name = freeName(this.options.cluster(), wanted);
     if (name === null) {
       const error = new DmiError('name-taken', `the cluster has a node named ${join.node.name} already`, { hint: 'choose another with --name' });
-      (peer as Peer<object>).send({ t: 'refused', code: error.code, reason: error.message, hint: error.hint ?? null });
+      peer.send({ t: 'refused', code: error.code, reason: error.message, hint: error.hint ?? null });
       throw error;
     }
     const session: Session = { id: sessionId, name, instance: join.node.instance, link: new Link(), peer };

@@ -1,5 +1,6 @@
 import * as v from 'valibot';
 import * as f from './fields.js';
+import { refused } from './handshake.js';
 import { fromHost, toHost, viewChange } from './host-messages.js';
 import { jobSpec } from './job-spec.js';
 
@@ -91,7 +92,7 @@ export const agentFrame = v.object({ t: v.literal('frame'), s: f.count, body: ag
 export const coordinatorFrame = v.object({ t: v.literal('frame'), s: f.count, body: coordinatorBody });
 
 export const fromAgent = v.variant('t', [join, beat, need, agentFrame]);
-export const toAgent = v.variant('t', [joined, beat, piece, noPiece, coordinatorFrame]);
+export const toAgent = v.variant('t', [joined, refused, beat, piece, noPiece, coordinatorFrame]);
 
 export type NodeInfo = v.InferOutput<typeof nodeInfo>;
 export type HostReport = v.InferOutput<typeof hostReport>;

@@ -1,0 +1,59 @@
+import { DEFAULT_ADDRESS } from '@dmi/core';
+import { Agent } from '@dmi/node-agent';
+import type { Command } from 'commander';
+import { EXIT, Exit, explain } from '../exit.js';
+import { makeLog } from '../logging.js';
+import { positive, readToken, seconds, size } from '../values.js';
+import { print } from './context.js';
+import { onSignals } from './signals.js';
+
+interface Flags {
+  join?: string;
+  name?: string;
+  cores?: number;
+  memory?: number;
+  dataAddress?: string;
+  tokenFile?: string;
+  retry: number;
+  logLevel: string;
+}
+
+export function agentCommand(program: Command): void {
+  program
+    .command('agent')
+    .description('make this machine a node of a cluster')
+    .option('--join <url>', `the coordinator (default: $DMI_ADDRESS, or ${DEFAULT_ADDRESS})`)
+    .option('--name <name>', "the node's name (default: the machine's, with a number if it is taken)")
+    .option('--cores <n>', 'worker threads per job (default: the cores of this machine)', positive)
+    .option('--memory <size>', 'global memory offered to each job, like 4G (default: half of this machine)', size)
+    .option('--data-address <address>', 'where other nodes reach this one (default: the address towards the coordinator)')
+    .option('--token-file <file>', 'file with the join token (default: $DMI_TOKEN)')
+    .option('--retry <seconds>', 'how long to try to come back to a coordinator that is gone, while jobs go on', seconds, 30)
+    .option('--log-level <level>', 'trace, debug, info, warn, error', 'info')
+    .addHelpText('after', '\nCtrl-C (SIGTERM) drains the node: its threads and memory move to the others, then it leaves. A second one stops at once.')
+    .action(async (flags: Flags) => {
+      const { name, cores, memory, dataAddress } = flags;
+      const agent = await Agent.start({
+        join: flags.join ?? process.env.DMI_ADDRESS ?? DEFAULT_ADDRESS,
+        token: readToken(flags.tokenFile),
+        retryMs: flags.retry * 1000,
+        log: makeLog('agent', flags.logLevel),
+        ...(name === undefined ? {} : { name }),
+        ...(cores === undefined ? {} : { cores }),
+        ...(memory === undefined ? {} : { memory }),
+        ...(dataAddress === undefined ? {} : { address: dataAddress }),
+      });
+      await print(`${agent.name}\n`);
+      const forget = onSignals((signal, times) => {
+        if (times === 1) agent.leave(signal);
+        else void agent.stop();
+      });
+      const end = await agent.ended;
+      forget();
+      if (end.how === 'lost') {
+        process.stderr.write(explain(end.error));
+        throw new Exit(EXIT.unreachable);
+      }
+      if (end.how === 'stopped') throw new Exit(EXIT.failed);
+    });
+}

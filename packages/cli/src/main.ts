@@ -1,0 +1,63 @@
+import { asDmiError, VERSION } from '@dmi/core';
+import { Command, CommanderError } from 'commander';
+import { agentCommand } from './commands/agent.js';
+import { controlCommands } from './commands/control.js';
+import { coordinatorCommand } from './commands/coordinator.js';
+import { doctorCommand } from './commands/doctor.js';
+import { runCommand } from './commands/run.js';
+import { tableCommands } from './commands/tables.js';
+import { upCommand } from './commands/up.js';
+import { EXIT, Exit, exitStatus, explain } from './exit.js';
+
+const HELP = `
+A job keeps computing while nodes join and leave: its threads and its global memory move.
+
+Try it on this machine alone:
+  dmi run --local 4 -n 16 -- ./program        four nodes for one job
+
+A cluster:
+  dmi up -n 4                                 coordinator and nodes in one terminal; or, one by one:
+  dmi coordinator                             the meeting point
+  dmi agent --join ws://127.0.0.1:7070        a node; Ctrl-C drains it
+  dmi run -n 16 ./program                     a job
+  dmi nodes, dmi ps, dmi jobs                 what is where
+
+Ids may be shortened as long as they are unique. Exit status: 0 done, 1 failed, 2 usage, 3 unreachable, 4 timeout.
+Environment: DMI_ADDRESS (the coordinator), DMI_TOKEN (join token), DMI_CACHE_DIR (program images), NO_COLOR.`;
+
+function makeProgram(): Command {
+  const program = new Command('dmi')
+    .description('An elastic PGAS runtime: run a parallel program on machines that come and go.')
+    .version(VERSION)
+    .enablePositionalOptions()
+    .showHelpAfterError('(dmi --help, or dmi COMMAND --help, tells more)')
+    .exitOverride()
+    .addHelpText('after', HELP);
+  runCommand(program);
+  upCommand(program);
+  coordinatorCommand(program);
+  agentCommand(program);
+  tableCommands(program);
+  controlCommands(program);
+  doctorCommand(program);
+  for (const command of program.commands) command.exitOverride().showHelpAfterError('(add --help to see how it is used)');
+  return program;
+}
+
+async function main(): Promise<number> {
+  try {
+    await makeProgram().parseAsync();
+    return EXIT.done;
+  } catch (thrown) {
+    if (thrown instanceof Exit) return thrown.status;
+    if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? EXIT.done : EXIT.usage;
+    const error = asDmiError(thrown);
+    process.stderr.write(error.code === 'internal' ? `dmi: internal error: ${error.cause instanceof Error ? error.cause.stack : error.message}\n` : explain(error));
+    return exitStatus(error);
+  }
+}
+
+const status = await main();
+// Nothing that was printed may be lost; nothing that is left open may keep us.
+await Promise.all([process.stdout, process.stderr].map(stream => new Promise(resolve => stream.write('', resolve))));
+process.exit(status);

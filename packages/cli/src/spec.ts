@@ -1,0 +1,35 @@
+import { basename } from 'node:path';
+import type { JobSpec } from '@dmi/core';
+import type { LoadedProgram } from './program/load.js';
+
+export interface SpecOptions {
+  n: number;
+  threadMemory: number;
+  peerTimeout: number;
+  balance: 'threads' | 'none';
+  zone?: [number, number];
+}
+
+/** Variables that are the client's own business. */
+const PRIVATE = new Set(['DMI_TOKEN', 'DMI_ADDRESS', 'DMI_RANK', 'DMI_SIZE', 'DMI_THREADS', '_']);
+
+/** The job that runs a program here as it would run without us: same arguments, environment and directory. */
+export function makeSpec(program: LoadedProgram, argv: readonly string[], options: SpecOptions): JobSpec {
+  const { n, threadMemory, peerTimeout, balance, zone } = options;
+  const env = Object.entries(process.env).flatMap(([name, value]) => (value === undefined || PRIVATE.has(name) ? [] : [`${name}=${value}`]));
+  return {
+    name: basename(program.path),
+    kind: program.elf.hasDmiMain ? 'main' : 'spmd',
+    n,
+    program: program.path,
+    hash: program.hash,
+    files: program.files,
+    argv: [...argv],
+    env,
+    cwd: process.cwd(),
+    threadMemory,
+    peerTimeout,
+    balance,
+    ...(zone === undefined ? {} : { zone }),
+  };
+}

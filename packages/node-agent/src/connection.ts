@@ -1,0 +1,163 @@
+import {
+  type AgentBody, type CoordinatorBody, connect, DmiError, type FromAgent, type HostReport, Link, type NodeInfo, Peer, type ToAgent, toAgent,
+} from '@dmi/core';
+import type { Logger } from 'pino';
+
+export interface ConnectionOptions {
+  address: string;
+  token: string | null;
+  /** How long to try to come back, ms, while hosts keep computing. */
+  retryMs: number;
+  /** How long to try to reach the coordinator at first, ms. */
+  firstMs: number;
+  log: Logger;
+  /** This node; the address of the data ports may be taken from the connection. */
+  info: (localAddress: string) => NodeInfo;
+  reports: () => HostReport[];
+  onBody: (body: CoordinatorBody) => void;
+  onUnnumbered: (message: Extract<ToAgent, { t: 'piece' | 'no-piece' }>) => void;
+  /** Connected again. `fresh`: to a coordinator that does not know us any more. */
+  onBack: (fresh: boolean) => void;
+  /** The coordinator is not coming back. */
+  onLost: (error: DmiError) => void;
+  /** What to claim to be; for tests. */
+  version?: string;
+}
+
+const FIRST_WAIT = 100;
+const MAX_WAIT = 2_000;
+const SILENT_BEATS = 5;
+
+/** The agent's line to the coordinator: joins, comes back after a break, loses and doubles no message. */
+export class Connection {
+  name = '';
+  #link = new Link<AgentBody, CoordinatorBody>();
+  #peer: Peer<FromAgent> | null = null;
+  #session: string | null = null;
+  #beat: NodeJS.Timeout | null = null;
+  #closed = false;
+
+  constructor(private readonly options: ConnectionOptions) {}
+
+  /** Messages and bytes that the coordinator does not have yet. */
+  get backlog(): { messages: number; bytes: number } {
+    return { messages: this.#link.pending, bytes: this.#peer?.backlog ?? 0 };
+  }
+
+  /** Resolves when the node has joined. @throws DmiError `unreachable`, `version`, `auth`, `name-taken` … */
+  async start(): Promise<void> {
+    await this.#retry(this.options.firstMs);
+  }
+
+  send(body: AgentBody): void {
+    const frame = this.#link.send(body);
+    this.#peer?.send(frame);
+  }
+
+  need(hash: string, offset: number): void {
+    this.#peer?.send({ t: 'need', hash, offset });
+  }
+
+  close(): void {
+    this.#closed = true;
+    if (this.#beat) clearInterval(this.#beat);
+    this.#peer?.close(1000, 'the agent leaves');
+  }
+
+  async #retry(patience: number): Promise<void> {
+    const until = performance.now() + patience;
+    for (let wait = FIRST_WAIT; ; wait = Math.min(MAX_WAIT, wait * 2)) {
+      try {
+        return await this.#join();
+      } catch (thrown) {
+        const error = thrown as DmiError;
+        const hopeless = error.code !== 'unreachable' && error.code !== 'timeout';
+        if (this.#closed || hopeless || performance.now() + wait > until) throw error;
+        await new Promise(resolve => setTimeout(resolve, wait * (0.75 + Math.random() / 2)));
+      }
+    }
+  }
+
+  async #join(): Promise<void> {
+    const { address, token, log, version } = this.options;
+    const { peer } = await connect({
+      address,
+      role: 'agent',
+      token,
+      onBad: error => log.warn(`coordinator connection: ${error.message}`),
+      ...(version === undefined ? {} : { version }),
+    });
+    const to = peer as Peer<FromAgent>;
+    await new Promise<void>((resolve, reject) => {
+      const gone = (_code: number, reason: Buffer) =>
+        reject(new DmiError('unreachable', `the coordinator at ${address} closed the connection${reason.length > 0 ? `: ${reason}` : ''}`));
+      peer.socket.once('close', gone);
+      peer.receive(toAgent, 'coordinator message', message => {
+        if (message.t === 'joined') {
+          peer.socket.off('close', gone);
+          this.#joined(to, message);
+          resolve();
+        } else if (message.t === 'refused') {
+          reject(new DmiError(message.code as DmiError['code'], message.reason, message.hint ? { hint: message.hint } : {}));
+        } else if (this.#peer === to) {
+          this.#receive(message);
+        }
+      });
+      const resume = this.#session === null ? null : { session: this.#session, name: this.name, received: this.#link.received };
+      const local = (peer.socket as unknown as { _socket?: { localAddress?: string } })._socket?.localAddress ?? '127.0.0.1';
+      to.send({ t: 'join', node: this.options.info(local), resume, hosts: this.options.reports() });
+    });
+  }
+
+  #joined(peer: Peer<FromAgent>, message: Extract<ToAgent, { t: 'joined' }>): void {
+    const again = this.#session !== null;
+    this.#peer = peer;
+    this.name = message.name;
+    this.#session = message.session;
+    if (message.resumed) {
+      for (const frame of this.#link.replayAfter(message.received)) peer.send(frame);
+    } else {
+      this.#link = new Link();
+    }
+    if (this.#beat) clearInterval(this.#beat);
+    this.#beat = setInterval(() => this.#pulse(peer, message.beatMs * SILENT_BEATS), message.beatMs);
+    peer.socket.on('close', (_code, reason) => void this.#broken(peer, reason.toString()));
+    if (again) this.options.onBack(!message.resumed);
+  }
+
+  #receive(message: ToAgent): void {
+    switch (message.t) {
+      case 'beat':
+        return this.#link.acknowledged(message.ack);
+      case 'frame': {
+        const body = this.#link.receive(message);
+        if (body !== null) this.options.onBody(body);
+        return;
+      }
+      case 'piece':
+      case 'no-piece':
+        return this.options.onUnnumbered(message);
+      case 'joined':
+      case 'refused':
+        return;
+    }
+  }
+
+  #pulse(peer: Peer<FromAgent>, silent: number): void {
+    if (performance.now() - peer.lastHeard > silent) peer.socket.terminate();
+    else peer.send({ t: 'beat', ack: this.#link.received });
+  }
+
+  async #broken(peer: Peer<FromAgent>, reason: string): Promise<void> {
+    if (this.#peer !== peer || this.#closed) return;
+    this.#peer = null;
+    if (this.#beat) clearInterval(this.#beat);
+    const { log, retryMs } = this.options;
+    log.warn(`lost the coordinator${reason && ` (${reason})`}; hosts go on, trying for ${retryMs / 1000} s to come back`);
+    try {
+      await this.#retry(retryMs);
+    } catch (error) {
+      if (!this.#closed) this.options.onLost(error as DmiError);
+    }
+  }
+}
