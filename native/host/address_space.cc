@@ -1,0 +1,273 @@
+#include "address_space.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+
+#include <algorithm>
+
+#include "error.h"
+#include "platform.h"
+
+namespace dmi::host {
+namespace {
+
+void* ptr(uint64_t a) { return reinterpret_cast<void*>(a); }
+
+int64_t reserve_again(uint64_t addr, uint64_t size) {
+  void* r = mmap(ptr(addr), size, PROT_NONE, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  return r == MAP_FAILED ? -errno : 0;
+}
+
+}  // namespace
+
+void AddressSpace::create(const Zone& zone, uint64_t size) {
+  zone_ = zone;
+  size = page_up(size);
+  extents_.push_back({reserve_random(zone, size, round_up_power_of_two(size)), size});
+}
+
+void AddressSpace::adopt(const Zone& zone, std::vector<Extent> extents) {
+  zone_ = zone;
+  extents_ = std::move(extents);
+}
+
+void AddressSpace::release() {
+  for (const Extent& e : extents_) munmap(ptr(e.base), e.size);
+  extents_.clear();
+  areas_.clear();
+}
+
+bool AddressSpace::contains(uint64_t addr, uint64_t size) const {
+  return std::any_of(extents_.begin(), extents_.end(), [&](const Extent& e) {
+    return addr >= e.base && addr <= e.base + e.size && size <= e.base + e.size - addr;
+  });
+}
+
+uint64_t AddressSpace::mapped_bytes() const {
+  uint64_t n = 0;
+  for (const auto& [start, area] : areas_) n += area.end - start;
+  return n;
+}
+
+const Area* AddressSpace::find(uint64_t addr, uint64_t* start) const {
+  auto it = areas_.upper_bound(addr);
+  if (it == areas_.begin()) return nullptr;
+  --it;
+  if (addr >= it->second.end) return nullptr;
+  if (start) *start = it->first;
+  return &it->second;
+}
+
+bool AddressSpace::free_range(uint64_t start, uint64_t end) const {
+  auto it = areas_.lower_bound(start);
+  if (it != areas_.end() && it->first < end) return false;
+  if (it == areas_.begin()) return true;
+  return std::prev(it)->second.end <= start;
+}
+
+void AddressSpace::cut(uint64_t start, uint64_t end) {
+  auto it = areas_.lower_bound(start);
+  if (it != areas_.begin() && std::prev(it)->second.end > start) --it;
+  while (it != areas_.end() && it->first < end) {
+    const uint64_t s = it->first;
+    Area a = it->second;
+    it = areas_.erase(it);
+    if (s < start) {
+      Area left = a;
+      left.end = start;
+      areas_.emplace(s, std::move(left));
+    }
+    if (a.end > end) {
+      Area right = a;
+      right.offset += end - s;
+      it = areas_.emplace(end, std::move(right)).first;
+      ++it;
+    }
+  }
+}
+
+void AddressSpace::insert(uint64_t start, Area area) {
+  cut(start, area.end);
+  if (!area.file) {
+    auto next = areas_.lower_bound(area.end);
+    if (next != areas_.end() && next->first == area.end && !next->second.file && next->second.prot == area.prot) {
+      area.end = next->second.end;
+      areas_.erase(next);
+    }
+    auto prev = areas_.lower_bound(start);
+    if (prev != areas_.begin()) {
+      --prev;
+      if (prev->second.end == start && !prev->second.file && prev->second.prot == area.prot) {
+        prev->second.end = area.end;
+        return;
+      }
+    }
+  }
+  areas_[start] = std::move(area);
+}
+
+// The highest gap of `size` bytes in an extent: mmaps grow down from the stack, the heap up from the image.
+uint64_t AddressSpace::gap_in(const Extent& e, uint64_t size) const {
+  uint64_t top = e.base + e.size;
+  auto it = areas_.lower_bound(top);
+  while (true) {
+    const bool have = it != areas_.begin() && std::prev(it)->second.end > e.base;
+    const uint64_t below = have ? std::prev(it)->second.end : e.base;
+    if (top >= below && top - below >= size + kPage) return top - size;  // one page stays free: overruns fault
+    if (!have) return 0;
+    --it;
+    top = it->first;
+  }
+}
+
+bool AddressSpace::grow(uint64_t size) {
+  const uint64_t want = std::max(page_up(size) + 2 * kPage, extents_.front().size);
+  Extent& last = extents_.back();
+  const uint64_t next = last.base + last.size;
+  if (next + want <= zone_.high && next + want > next && reserve_at(next, want) == 0) {
+    last.size += want;
+    return true;
+  }
+  try {
+    extents_.push_back({reserve_random(zone_, want, round_up_power_of_two(want)), want});
+  } catch (const Error&) {
+    return false;
+  }
+  return true;
+}
+
+uint64_t AddressSpace::find_gap(uint64_t size) {
+  for (int attempt = 0; attempt < 2; attempt++) {
+    for (const Extent& e : extents_)
+      if (uint64_t at = gap_in(e, size)) return at;
+    if (attempt == 0 && !grow(size)) return 0;
+  }
+  return 0;
+}
+
+int64_t AddressSpace::brk(uint64_t addr) {
+  if (addr < brk_start_) return static_cast<int64_t>(brk_);
+  const uint64_t old_end = page_up(brk_), new_end = page_up(addr);
+  if (new_end > old_end) {
+    if (new_end < addr || !contains(old_end, new_end - old_end) || !free_range(old_end, new_end + kPage))
+      return static_cast<int64_t>(brk_);
+    void* r = mmap(ptr(old_end), new_end - old_end, PROT_READ | PROT_WRITE, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (r == MAP_FAILED) return static_cast<int64_t>(brk_);
+    insert(old_end, Area{new_end, PROT_READ | PROT_WRITE, false, nullptr, 0});
+  } else if (new_end < old_end) {
+    if (reserve_again(new_end, old_end - new_end) != 0) return static_cast<int64_t>(brk_);
+    cut(new_end, old_end);
+  }
+  brk_ = addr;
+  return static_cast<int64_t>(brk_);
+}
+
+int64_t AddressSpace::map(uint64_t addr, uint64_t size, int prot, int flags, int fd, uint64_t offset,
+                          std::shared_ptr<MappedFile> file) {
+  if (size == 0 || (offset & (kPage - 1))) return -EINVAL;
+  size = page_up(size);
+  if (size == 0) return -ENOMEM;  // wrapped around
+  uint64_t at = addr;
+  if (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) {
+    if (at & (kPage - 1)) return -EINVAL;
+    if (!contains(at, size)) return -ENOMEM;  // outside the thread's region: not the guest's to map
+    if ((flags & MAP_FIXED_NOREPLACE) && !free_range(at, at + size)) return -EEXIST;
+  } else {
+    at = page_down(addr);
+    if (at == 0 || !contains(at, size) || !free_range(at, at + size)) at = find_gap(size);
+    if (at == 0) return -ENOMEM;
+  }
+  const bool anonymous = flags & MAP_ANONYMOUS;
+  // MAP_SHARED anonymous memory has nobody to be shared with (a guest cannot fork); a shared file is shared only when it
+  // is writable, otherwise a private mapping shows the same bytes.
+  const bool shared_write = !anonymous && (flags & 0x3) != MAP_PRIVATE && (prot & PROT_WRITE);
+  int kernel_flags = (flags & ~(0xf | MAP_FIXED_NOREPLACE)) | MAP_FIXED | (shared_write ? MAP_SHARED : MAP_PRIVATE);
+  kernel_flags &= ~(MAP_GROWSDOWN | MAP_LOCKED | MAP_32BIT);
+  void* r = mmap(ptr(at), size, prot, kernel_flags, anonymous ? -1 : fd, anonymous ? 0 : static_cast<off_t>(offset));
+  if (r == MAP_FAILED) {
+    const int e = errno;
+    if (!(flags & MAP_FIXED)) reserve_again(at, size);
+    return -e;
+  }
+  insert(at, Area{at + size, prot, shared_write, anonymous ? nullptr : std::move(file), anonymous ? 0 : offset});
+  return static_cast<int64_t>(at);
+}
+
+int64_t AddressSpace::unmap(uint64_t addr, uint64_t size) {
+  if ((addr & (kPage - 1)) || size == 0) return -EINVAL;
+  size = page_up(size);
+  if (!contains(addr, size)) return -EINVAL;
+  const int64_t r = reserve_again(addr, size);
+  if (r == 0) cut(addr, addr + size);
+  return r;
+}
+
+int64_t AddressSpace::protect(uint64_t addr, uint64_t size, int prot) {
+  if (addr & (kPage - 1)) return -EINVAL;
+  size = page_up(size);
+  if (size == 0) return 0;
+  if (!contains(addr, size)) return -ENOMEM;
+  // Only what is mapped may change: opening a reservation would hand out memory that no area accounts for.
+  for (uint64_t a = addr; a < addr + size;) {
+    const Area* area = find(a);
+    if (!area) return -ENOMEM;
+    a = area->end;
+  }
+  if (mprotect(ptr(addr), size, prot & ~(PROT_GROWSDOWN | PROT_GROWSUP)) != 0) return -errno;
+  for (uint64_t a = addr; a < addr + size;) {
+    uint64_t start = 0;
+    Area part = *find(a, &start);
+    const uint64_t end = std::min(part.end, addr + size), next = end;
+    part.offset += a - start;
+    part.end = end;
+    part.prot = prot & (PROT_READ | PROT_WRITE | PROT_EXEC);
+    insert(a, std::move(part));
+    a = next;
+  }
+  return 0;
+}
+
+int64_t AddressSpace::remap(uint64_t old_addr, uint64_t old_size, uint64_t new_size, int flags, uint64_t new_addr) {
+  if ((old_addr & (kPage - 1)) || new_size == 0) return -EINVAL;
+  old_size = page_up(old_size);
+  new_size = page_up(new_size);
+  uint64_t start = 0;
+  const Area* found = find(old_addr, &start);
+  if (!found || old_size == 0 || found->end < old_addr + old_size) return -EFAULT;
+  Area area = *found;
+  area.offset += old_addr - start;
+  if (flags & (MREMAP_FIXED | 4 /* MREMAP_DONTUNMAP */)) {
+    if ((flags & 4) || !(flags & MREMAP_MAYMOVE) || (new_addr & (kPage - 1)) || !contains(new_addr, new_size)) return -EINVAL;
+  } else if (new_size <= old_size) {
+    if (new_size < old_size) {
+      const int64_t r = unmap(old_addr + new_size, old_size - new_size);
+      if (r) return r;
+    }
+    return static_cast<int64_t>(old_addr);
+  } else {
+    const uint64_t old_end = old_addr + old_size, new_end = old_addr + new_size;
+    if (!area.file && contains(old_end, new_size - old_size) && free_range(old_end, new_end)) {
+      void* r = mmap(ptr(old_end), new_size - old_size, area.prot, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+      if (r == MAP_FAILED) return -errno;
+      insert(old_end, Area{new_end, area.prot, false, nullptr, 0});
+      return static_cast<int64_t>(old_addr);
+    }
+    if (!(flags & MREMAP_MAYMOVE)) return -ENOMEM;
+    new_addr = find_gap(new_size);
+    if (new_addr == 0) return -ENOMEM;
+  }
+  void* r = mremap(ptr(old_addr), old_size, new_size, MREMAP_MAYMOVE | MREMAP_FIXED, ptr(new_addr));
+  if (r == MAP_FAILED) return -errno;
+  reserve_again(old_addr, old_size);
+  cut(old_addr, old_addr + old_size);
+  area.end = new_addr + new_size;
+  insert(new_addr, std::move(area));
+  return static_cast<int64_t>(new_addr);
+}
+
+int64_t AddressSpace::advise(uint64_t addr, uint64_t size, int advice) {
+  if (!contains(addr, page_up(size))) return -ENOMEM;
+  return madvise(ptr(addr), size, advice) != 0 ? -errno : 0;
+}
+
+}  // namespace dmi::host

@@ -1,0 +1,106 @@
+// One thread of the job: a program instance, its memory, descriptors and what it waits for.
+//
+//            .------------- make_ready ---------------.
+//            v                                        |
+//   Ready -> Running -> Blocked (an engine operation, a reply) 
+//     ^        |  |---> Sleeping (a deadline)         |
+//     |        |  '---> Offloaded (a blocking system call in a helper thread; cannot move meanwhile)
+//     |        '------> Done
+//     '--- release --- Paused <- Ready, Running, Blocked, Sleeping   (at rest, for a mover)
+//
+// `lock` guards state, rest, pause_wanted, completed and async. Everything else belongs to whoever runs the guest: its
+// worker while Running, the mover while Paused.
+#pragma once
+#include <atomic>
+#include <list>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "../gate/gate.h"
+#include "../memory/member.h"
+#include "address_space.h"
+#include "context.h"
+#include "descriptors.h"
+#include "spin.h"
+
+namespace dmi::host {
+
+using memory::ThreadKey;
+
+enum class State : uint8_t { Ready, Running, Blocked, Sleeping, Offloaded, Paused, Done };
+const char* name(State s);
+
+// What a paused guest does when it is released.
+// Run: continues; Resume: its parked operation goes on; Wait: a parked asynchronous one it waits for does; Sleep: until wake_at.
+enum class Rest : uint8_t { Run, Resume, Wait, Sleep };
+
+struct Guest;
+struct Worker;
+
+// An engine operation on behalf of a guest. `args` is where the guest asked: the result is written there.
+struct Pending {
+  memory::Op op;
+  Guest* guest = nullptr;
+  dmi_gate_op* args = nullptr;
+  std::vector<memory::Piece> pieces;
+  uint64_t handle = 0;        // asynchronous: the guest's name for it; 0: the guest is blocked in it
+  bool done = false;
+  bool park_sent = false;     // a mover has asked for it back
+  int64_t result = 0;         // >= 0 or -errno
+  std::string message;
+};
+
+struct Guest {
+  Context context;
+  ThreadKey key = 0;          // dmi_id << 32 | thread_id: stable for life
+  int32_t role = DMI_ROLE_MAIN;
+  int32_t rank = 0, count = 1;
+  int64_t arg = 0;
+  int64_t result = 0;         // what DMI_join gives
+  bool main = false;          // the job waits for this one
+  bool has_event = false;     // somebody may join it
+  AddressSpace space;
+  Descriptors files;
+  std::string cwd;
+  std::string error_text;     // of the last failed call
+  std::string pinned;         // a reason that is not a descriptor or a mapping
+
+  SpinLock lock;
+  State state = State::Ready;
+  Rest rest = Rest::Run;
+  bool pause_wanted = false;
+  bool completed = false;     // the blocking operation finished before its worker had let go
+  bool in_operation = false;  // `pending` is under way
+  bool submitting = false;    // Running, between submit() and Blocked
+  Worker* worker = nullptr;   // where it runs, or ran last
+  Guest* queue_prev = nullptr;  // guarded by the queue's lock
+  Guest* queue_next = nullptr;
+  Worker* queued_on = nullptr;
+
+  std::unique_ptr<Pending> pending;   // the operation it is blocked in
+  std::list<std::unique_ptr<Pending>> async;
+  uint64_t next_handle = 1;
+  dmi_gate_wait* waiting = nullptr;   // blocked in DMI_G_WAIT for waiting->handle
+  int64_t wake_at = 0;                // Sleeping: CLOCK_MONOTONIC, ns
+  int64_t sleep_result = 0;           // what the sleep returns
+  void* reply_to = nullptr;           // Blocked in a create or migrate: its argument block
+
+  int64_t cpu_ns = 0;                 // user-level time, measured by its workers
+  int64_t slice_start = 0;
+  uint64_t system_calls = 0;
+  uint64_t moves = 0;
+  std::atomic<bool> moving{false};    // a mover has it
+  std::string carried[2];             // unfinished output lines that came along with a move
+
+  int32_t dmi_id() const { return static_cast<int32_t>(key >> 32); }
+  int32_t thread_id() const { return static_cast<int32_t>(key & 0xffffffff); }
+  std::string name() const { return std::to_string(dmi_id()) + "." + std::to_string(thread_id()); }
+  // Why it cannot move now; empty: it can. At rest only.
+  std::string why_pinned() const;
+};
+
+ThreadKey parse_thread(const std::string& name);  // 0: malformed
+std::string thread_name(ThreadKey key);
+
+}  // namespace dmi::host

@@ -1,0 +1,414 @@
+#include "host.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <fstream>
+
+#include "build_id.h"
+#include "layout.h"
+#include "moves.h"
+#include "platform.h"
+#include "symbols.h"
+#include "syscalls.h"
+
+namespace dmi::host {
+namespace {
+
+Host* the_host = nullptr;
+memory::Member* fast_member = nullptr;  // for the gate's fast entries, which must not look anything up
+
+// The gate's fast entries: on the guest's stack, with the guest's FS base (see memory/member.h).
+int64_t fast_read(int64_t addr, int64_t size, void* buf, int32_t mode) {
+  return fast_member->try_read(addr, size, buf, static_cast<memory::Mode>(mode));
+}
+int64_t fast_write(int64_t addr, int64_t size, const void* buf, int32_t mode) {
+  return fast_member->try_write(addr, size, buf, static_cast<memory::Mode>(mode));
+}
+int64_t fast_fad(int64_t addr, int64_t add, int64_t* fetched) { return fast_member->try_fad(addr, add, fetched); }
+
+void map_gate() {
+  void* p = mmap(reinterpret_cast<void*>(DMI_GATE_ADDRESS), kPage, PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+  if (p == MAP_FAILED) throw Error("host", std::string("cannot map the gate page: ") + strerror(errno));
+  auto* gate = static_cast<dmi_gate*>(p);
+  *gate = {DMI_GATE_MAGIC, DMI_GATE_VERSION, sizeof(dmi_gate), dmi_gate_call, fast_read, fast_write, fast_fad};
+  mprotect(p, kPage, PROT_READ);
+}
+
+bool has_variable(const std::vector<std::string>& env, const std::string& name) {
+  return std::any_of(env.begin(), env.end(), [&](const std::string& e) { return e.rfind(name + "=", 0) == 0; });
+}
+
+std::string hex(uint64_t v) {
+  char buf[24];
+  snprintf(buf, sizeof buf, "0x%llx", static_cast<unsigned long long>(v));
+  return buf;
+}
+
+}  // namespace
+
+Host& Host::get() {
+  if (!the_host) the_host = new Host;  // lives as long as the process
+  return *the_host;
+}
+
+void Host::begin(JobConfig config) {
+  config_ = std::move(config);
+  build_ = own_build_id();
+  if (config_.zone.high == 0) config_.zone = {kZoneLow, kZoneHigh};
+  if (config_.zone.low < kZoneLow || config_.zone.high > kZoneHigh || config_.zone.low >= config_.zone.high)
+    throw Error("host", "the zone in the job message lies outside the thread zone");
+  if (!config_.cwd.empty() && chdir(config_.cwd.c_str()) != 0) {
+    control_.log(40, "the job's directory " + config_.cwd + " is not here (" + strerror(errno) + "): relative paths start at /");
+    config_.cwd = "/";
+    if (chdir("/") != 0) throw Error("host", "cannot enter /");
+  }
+  for (const char* v : {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"})  // a guest is single-threaded
+    if (!has_variable(config_.env, v)) config_.env.push_back(std::string(v) + "=1");
+  program_.executable = open_elf(config_.program, config_.program, "program");
+  program_.executable_file = std::make_shared<MappedFile>(
+      MappedFile{config_.program, config_.program, config_.hash, program_.executable->file_size});
+  if (!program_.executable->interp.empty()) {
+    const std::string name = program_.executable->interp, real = resolve_bundle(name);
+    program_.interpreter = open_elf(name, real, "interpreter");
+    program_.interpreter_file = std::make_shared<MappedFile>(MappedFile{name, real, bundle_hash(name), program_.interpreter->file_size});
+  }
+  moves_ = std::make_unique<Moves>();
+  memory::MemberConfig m;
+  m.job = config_.job;
+  m.key = config_.key;
+  m.build = build_;
+  m.self = config_.member;
+  m.state = config_.lite ? memory::MemberState::Lite : memory::MemberState::Active;
+  m.bind_host = config_.bind;
+  m.pool = config_.pool;
+  m.peer_timeout = config_.peer_timeout;
+  memory::MemberCallbacks c;
+  c.done = [this](memory::Op* op) { operation_done(op); };
+  c.run_function = [this](memory::FunctionCall* call) { run_function(call); };
+  c.app = [this](memory::MemberId from, std::span<const std::byte> bytes) { app_message(from, bytes); };
+  c.drained = [this] { control_.send({{"t", "drained"}}); };
+  c.unreachable = [this](memory::MemberId id, std::string_view why) {
+    control_.send({{"t", "unreachable"}, {"member", id}, {"reason", std::string(why)}});
+  };
+  c.stream = [this](int fd, std::string_view service, memory::MemberId from, std::span<const std::byte> extra) {
+    moves_->incoming(fd, service, from, extra);
+  };
+  c.log = [this](int level, std::string_view line) { control_.log(level, std::string(line)); };
+  member_ = memory::Member::start(m, c);
+  fast_member = member_.get();
+  map_gate();
+
+  scheduler_.on_paused = [this](Guest&) {
+    std::lock_guard hold(pause_mutex_);
+    pause_wake_.notify_all();
+  };
+  SchedulerHooks hooks;
+  hooks.serve = [this](Worker& w, Guest& g) { return serve(w, g); };
+  hooks.flush = [this] { member_->flush(); };
+  hooks.idle_poll = [this](int) {
+    // Spinning pays while answers come quickly; where it has not paid lately it is tried only now and then.
+    thread_local int luck = 4, skipped = 0;
+    if (!talks_.load(std::memory_order_relaxed)) return false;
+    if (luck <= 0 && ++skipped % 8 != 0) return false;
+    const bool got = member_->poll(50);
+    luck = got ? std::min(luck + 2, 8) : std::max(luck - 1, 0);
+    return got;
+  };
+  scheduler_.start(std::max(1, config_.workers), hooks);
+}
+
+void Host::apply_view(const nlohmann::json& view) {
+  memory::ViewChange change;
+  change.epoch = view.at("epoch").get<uint64_t>();
+  change.full = view.value("full", false);
+  std::unique_lock hold(peers_mutex_);
+  if (change.full) peers_.clear();
+  for (const auto& m : view.value("members", nlohmann::json::array())) {
+    Peer p;
+    p.info.id = m.at("id").get<int>();
+    const auto state = m.at("state").get<std::string>();
+    p.info.state = state == "draining" ? memory::MemberState::Draining : state == "lite" ? memory::MemberState::Lite : memory::MemberState::Active;
+    p.info.host = m.at("host").get<std::string>();
+    p.info.port = m.at("port").get<uint16_t>();
+    p.info.cores = m.value("cores", 1);
+    p.info.pool = m.value("pool", int64_t{0});
+    p.info.hostname = m.value("hostname", std::string{});
+    p.node = m.value("node", std::string{});
+    change.members.push_back(p.info);
+    auto it = std::lower_bound(peers_.begin(), peers_.end(), p.info.id, [](const Peer& a, memory::MemberId id) { return a.info.id < id; });
+    if (it != peers_.end() && it->info.id == p.info.id) *it = p;
+    else peers_.insert(it, p);
+  }
+  for (const auto& id : view.value("gone", nlohmann::json::array())) {
+    const int gone = id.get<int>();
+    change.gone.push_back(gone);
+    std::erase_if(peers_, [&](const Peer& p) { return p.info.id == gone; });
+  }
+  for (const auto& s : view.value("shards", nlohmann::json::array()))
+    change.shards.push_back({s.at(0).get<uint32_t>(), s.at(1).get<uint32_t>(), s.at(2).get<int>()});
+  talks_ = peers_.size() > 1;
+  hold.unlock();
+  member_->apply(std::move(change));
+}
+
+std::vector<Peer> Host::peers() const {
+  std::lock_guard hold(peers_mutex_);
+  return peers_;
+}
+
+std::string Host::resolve_bundle(const std::string& path) const {
+  for (const BundledFile& f : config_.files)
+    if (f.path == path) return f.real;
+  return path;
+}
+
+std::string Host::bundle_hash(const std::string& path) const {
+  if (path == config_.program) return config_.hash;
+  for (const BundledFile& f : config_.files)
+    if (f.path == path) return f.hash;
+  return {};
+}
+
+void Host::fatal(const std::string& reason) {
+  control_.send({{"t", "failed"}, {"reason", reason}});
+  control_.flush(5);
+  _exit(1);
+}
+
+// ---- threads ---------------------------------------------------------------------------------------------------------
+
+std::shared_ptr<Guest> Host::start_guest(const StartRequest& request) {
+  auto g = std::make_shared<Guest>();
+  const int32_t number = next_thread_.fetch_add(1);
+  g->key = static_cast<ThreadKey>(static_cast<uint32_t>(config_.member)) << 32 | static_cast<uint32_t>(number);
+  g->role = request.role;
+  g->rank = request.rank;
+  g->count = request.count;
+  g->arg = request.arg;
+  g->main = request.main;
+  g->has_event = request.joinable;
+  g->cwd = config_.cwd.empty() ? "/" : config_.cwd;
+  g->files.open_console();
+  LoadRequest load;
+  load.program = &program_;
+  load.zone = config_.zone;
+  load.region = config_.thread_memory;
+  load.stack = request.stack > 0 ? page_up(static_cast<uint64_t>(std::max<int64_t>(request.stack, 256 << 10))) : std::min<uint64_t>(8 << 20, load.region / 4);
+  load.argv = config_.argv;
+  load.env = config_.env;
+  load.env.insert(load.env.end(), request.extra_env.begin(), request.extra_env.end());
+  load_program(load, g->space, g->context);
+  insert(g);
+  if (request.role != DMI_ROLE_FUNCTION) {
+    nlohmann::json started = {{"t", "started"}, {"thread", g->name()}, {"by", nullptr}, {"movable", true}};
+    if (!request.by.empty()) started["by"] = request.by;
+    control_.send(started);
+  }
+  scheduler_.make_ready(*g);
+  return g;
+}
+
+void Host::insert(std::shared_ptr<Guest> g) {
+  std::lock_guard hold(guests_mutex_);
+  guests_[g->key] = g;
+}
+
+std::shared_ptr<Guest> Host::find(ThreadKey key) {
+  std::lock_guard hold(guests_mutex_);
+  auto it = guests_.find(key);
+  return it == guests_.end() ? nullptr : it->second;
+}
+
+void Host::forget(ThreadKey key) {
+  std::shared_ptr<Guest> last;  // destroyed after the lock is released: unmapping takes its time
+  std::lock_guard hold(guests_mutex_);
+  auto it = guests_.find(key);
+  if (it == guests_.end()) return;
+  last = std::move(it->second);
+  guests_.erase(it);
+}
+
+std::vector<std::shared_ptr<Guest>> Host::guests() {
+  std::lock_guard hold(guests_mutex_);
+  std::vector<std::shared_ptr<Guest>> all;
+  for (auto& [key, g] : guests_) all.push_back(g);
+  return all;
+}
+
+Next Host::serve(Worker& w, Guest& g) {
+  switch (static_cast<Reason>(g.context.reason)) {
+    case Reason::Call: return gate_call(w, g, static_cast<int64_t>(g.context.a), reinterpret_cast<void*>(g.context.b));
+    case Reason::Syscall: return system_call(w, g, reinterpret_cast<ucontext_t*>(g.context.a));
+    case Reason::Fault: return fault(w, g);
+    case Reason::Preempt: break;
+  }
+  return Next::Yield;
+}
+
+Next Host::finish(Worker&, Guest& g, int status) {
+  if (g.role == DMI_ROLE_FUNCTION) fatal("the instance that runs DMI_function ended with status " + std::to_string(status));
+  output_.flush(g.key);
+  const ThreadKey key = g.key;
+  nlohmann::json exited = {{"t", "exited"}, {"thread", g.name()}, {"status", status}, {"result", std::to_string(g.result)}, {"main", g.main}};
+  if (g.has_event) {
+    auto* op = new memory::Op;
+    op->kind = memory::OpKind::EventSet;
+    op->target = op->thread = g.key;
+    op->value = g.result;
+    if (member_->submit(op)) delete op;
+  }
+  g.lock.lock();
+  g.state = State::Done;
+  const bool idle = std::all_of(g.async.begin(), g.async.end(), [](const auto& p) { return p->done; });
+  g.lock.unlock();
+  scheduler_.on_paused(g);
+  control_.send(exited);
+  if (idle) forget(key);
+  return Next::Gone;
+}
+
+Next Host::fault(Worker& w, Guest& g) {
+  const Fault& f = w.fault;
+  output_.flush(g.key);
+  const char* abbrev = sigabbrev_np(f.signal);
+  const std::string signal = abbrev ? std::string("SIG") + abbrev : "signal " + std::to_string(f.signal);
+  const std::string symbol = symbolize(g.space, f.pc);
+  std::string text = "thread " + g.name() + " on " + config_.node + " died of " + signal;
+  const uint64_t low = g.space.stack_low();
+  if (f.signal == SIGSEGV && f.address < low && f.address >= low - kStackGuard)
+    text += ": its stack of " + std::to_string((g.space.stack_high() - low) >> 10) + " KiB overflowed";
+  else if (f.signal == SIGSEGV || f.signal == SIGBUS)
+    text += " at address " + hex(f.address);
+  text += ", pc " + hex(f.pc) + (symbol.empty() ? "" : " in " + symbol);
+  g.lock.lock();
+  g.state = State::Done;
+  g.lock.unlock();
+  scheduler_.on_paused(g);
+  control_.send({{"t", "fault"}, {"thread", g.name()}, {"signal", signal}, {"address", hex(f.address)}, {"pc", hex(f.pc)}, {"symbol", symbol}, {"text", text}});
+  return Next::Gone;  // the region stays as it is: the job is over
+}
+
+// ---- pausing ---------------------------------------------------------------------------------------------------------
+
+bool Host::come_to_rest(Guest& g) {
+  std::vector<memory::Op*> park;
+  bool interrupt = false, rested = false;
+  g.lock.lock();
+  switch (g.state) {
+    case State::Ready:
+      if (scheduler_.unqueue(g)) g.state = State::Paused, g.rest = Rest::Run;
+      break;
+    case State::Running: interrupt = true; break;
+    case State::Sleeping:
+      if (scheduler_.remove_sleeper(g)) g.state = State::Paused, g.rest = Rest::Sleep;
+      break;
+    case State::Blocked:
+      if (g.in_operation && !g.pending->park_sent && memory::is_long(g.pending->op.kind)) {
+        g.pending->park_sent = true;
+        park.push_back(&g.pending->op);
+      }
+      break;
+    default: break;
+  }
+  bool settled = true;
+  for (auto& p : g.async) {
+    if (p->done || p->op.parked) continue;
+    settled = false;
+    if (!p->park_sent && memory::is_long(p->op.kind)) {
+      p->park_sent = true;
+      park.push_back(&p->op);
+    }
+  }
+  if (settled && g.state == State::Blocked && g.waiting && park.empty()) g.state = State::Paused, g.rest = Rest::Wait;
+  rested = settled && g.state == State::Paused;
+  g.lock.unlock();
+  for (memory::Op* op : park) member_->park(op);
+  if (interrupt) scheduler_.interrupt(g);
+  return rested;
+}
+
+bool Host::pause(Guest& g, double timeout, std::string& why, std::string& code) {
+  g.lock.lock();
+  g.pause_wanted = true;
+  g.lock.unlock();
+  const double give_up = monotonic_seconds() + timeout;
+  while (true) {
+    if (come_to_rest(g)) return true;
+    g.lock.lock();
+    const State state = g.state;
+    g.lock.unlock();
+    if (state == State::Done) return why = "it has ended", code = "gone", false;
+    if (state == State::Offloaded) why = "it is in a system call that may block", code = "pinned";
+    else why = "it did not come to rest in " + std::to_string(static_cast<int>(timeout)) + " s (it is " + name(state) + ")", code = "busy";
+    if (state == State::Offloaded || monotonic_seconds() > give_up) break;
+    std::unique_lock hold(pause_mutex_);
+    pause_wake_.wait_for(hold, std::chrono::microseconds(500));
+  }
+  g.lock.lock();
+  const bool paused = g.state == State::Paused;
+  g.pause_wanted = false;
+  g.lock.unlock();
+  if (paused) release(g);
+  return false;
+}
+
+void Host::release(Guest& g) {
+  std::vector<Pending*> resume;
+  g.lock.lock();
+  g.pause_wanted = false;
+  for (auto& p : g.async)
+    if (!p->done && p->op.parked) resume.push_back(p.get());
+  const Rest rest = g.rest;
+  switch (rest) {
+    case Rest::Run: g.state = State::Ready; break;
+    case Rest::Sleep: g.state = State::Sleeping; break;
+    case Rest::Resume:
+      g.in_operation = true;
+      g.pending->park_sent = false;
+      g.state = State::Blocked;
+      resume.push_back(g.pending.get());
+      break;
+    case Rest::Wait: g.state = State::Blocked; break;
+  }
+  g.lock.unlock();
+  for (Pending* p : resume) {
+    p->park_sent = false;
+    resume_operation(*p);
+  }
+  if (rest == Rest::Run) scheduler_.make_ready(g);
+  if (rest == Rest::Sleep) scheduler_.add_sleeper(g);
+}
+
+// ---- reports ---------------------------------------------------------------------------------------------------------
+
+nlohmann::json Host::report() {
+  nlohmann::json threads = nlohmann::json::array();
+  for (const auto& g : guests()) {
+    if (g->role == DMI_ROLE_FUNCTION) continue;
+    nlohmann::json regions = nlohmann::json::array();
+    g->lock.lock();
+    const State state = g->state;
+    g->lock.unlock();
+    for (const Extent& e : g->space.extents()) regions.push_back({e.base, e.size});
+    threads.push_back({{"thread", g->name()}, {"state", name(state)}, {"cpuSeconds", static_cast<double>(g->cpu_ns) * 1e-9},
+                       {"bytes", 0}, {"pinned", nullptr}, {"moves", g->moves}, {"systemCalls", g->system_calls}, {"regions", regions}});
+  }
+  const memory::MemberStats s = member_->stats();
+  std::ifstream statm("/proc/self/statm");
+  uint64_t total = 0, resident = 0;
+  statm >> total >> resident;
+  return {{"threads", threads},
+          {"rss", resident * kPage},
+          {"memory", {{"pagesOwned", s.pages_owned}, {"pagesCached", s.pages_cached}, {"bytesOwned", s.bytes_owned}, {"bytesCached", s.bytes_cached},
+                      {"pool", s.pool}, {"shardsHomed", s.shards_homed}, {"messagesSent", s.messages_sent}, {"messagesReceived", s.messages_received},
+                      {"bytesSent", s.bytes_sent}, {"bytesReceived", s.bytes_received}, {"pagesFetched", s.pages_fetched},
+                      {"pagesHandedOver", s.pages_handed_over}}}};
+}
+
+}  // namespace dmi::host

@@ -1,0 +1,159 @@
+// The host process: one job on one machine. Owns the guests, the workers, the member of the global memory and the channel
+// to the agent, and ties them together. There is one per process.
+#pragma once
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "../memory/member.h"
+#include "codec.h"
+#include "control.h"
+#include "error.h"
+#include "guest.h"
+#include "loader.h"
+#include "output.h"
+#include "scheduler.h"
+
+namespace dmi::host {
+
+struct BundledFile {
+  std::string path;  // as guests name it
+  std::string real;  // on this machine
+  std::string hash;  // SHA-256, hex
+};
+
+struct JobConfig {
+  std::string job, key, node, bind = "127.0.0.1", program, hash, cwd;
+  memory::MemberId member = 0;
+  bool lite = false;
+  std::vector<BundledFile> files;
+  std::vector<std::string> argv, env;
+  int64_t pool = 256ll << 20;
+  int workers = 1;
+  uint64_t thread_memory = 1ull << 30;
+  double peer_timeout = 30;
+  Zone zone{};
+};
+
+// A member as the view describes it, with what the engine does not know.
+struct Peer {
+  memory::MemberInfo info;
+  std::string node;
+};
+
+struct StartRequest {
+  int32_t role = DMI_ROLE_MAIN;
+  int32_t rank = 0, count = 1;
+  int64_t arg = 0;
+  int64_t stack = 0;
+  bool main = false;
+  bool joinable = false;
+  std::vector<std::string> extra_env;
+  std::string by;  // thread that asked, for the agent
+};
+
+class Moves;
+void run_in_helper(std::function<void()> work);  // a pool of threads for what may block (offload.cc)
+
+class Host {
+ public:
+  static Host& get();
+
+  // Set up by the `job` message; throws Error.
+  void begin(JobConfig config);
+  void apply_view(const nlohmann::json& view);
+  const JobConfig& config() const { return config_; }
+  memory::Member& member() { return *member_; }
+  Scheduler& scheduler() { return scheduler_; }
+  Control& control() { return control_; }
+  Moves& moves() { return *moves_; }
+  const std::string& build() const { return build_; }
+
+  // ---- threads (any host thread)
+  std::shared_ptr<Guest> start_guest(const StartRequest& request);  // throws Error; runs at once
+  void insert(std::shared_ptr<Guest> g);                            // one that has moved here
+  std::shared_ptr<Guest> find(ThreadKey key);
+  void forget(ThreadKey key);                                       // moved away or ended
+  std::vector<std::shared_ptr<Guest>> guests();
+  // ---- pausing for a mover. True: at rest, its asynchronous operations finished, Paused. False: see why.
+  bool pause(Guest& g, double timeout, std::string& why, std::string& code);
+  void release(Guest& g);                                           // a paused guest goes on here
+
+  // ---- worker side
+  Next serve(Worker& w, Guest& g);
+  Next gate_call(Worker& w, Guest& g, int64_t nr, void* args);
+  Next finish(Worker& w, Guest& g, int status);                     // the guest has ended
+  Next fault(Worker& w, Guest& g);
+  Next block(Guest& g);                                             // Running -> Blocked, unless already completed
+  void wake(Guest& g, int64_t result);                              // Blocked -> Ready (or Paused)
+  int64_t fail(Guest& g, int error, std::string sentence);          // remembers the sentence; gives -error
+
+  // ---- engine side
+  void operation_done(memory::Op* op);
+  void run_function(memory::FunctionCall* call);
+  void app_message(memory::MemberId from, std::span<const std::byte> bytes);
+
+  // ---- nodes
+  std::vector<Peer> peers() const;
+  memory::MemberId primary() const;  // the first, visible member on this node
+  void fatal(const std::string& reason);  // tells the agent and exits
+  std::string resolve_bundle(const std::string& path) const;  // what to open for a path a guest names
+  std::string bundle_hash(const std::string& path) const;
+  nlohmann::json report();
+
+ private:
+  Next operate(Guest& g, dmi_gate_op* args);
+  Next wait_handle(Guest& g, dmi_gate_wait* args, bool block);
+  Next create(Guest& g, dmi_gate_create* args);
+  Next migrate(Guest& g, dmi_gate_migrate* args);
+  Next serve_function(Guest& g, dmi_gate_function* args);
+  bool serve_next(dmi_gate_function& args);  // fills in the next call; false: none
+  int64_t nodes(dmi_gate_nodes* args);
+  bool fill_operation(Guest& g, const dmi_gate_op& args, Pending& p, int64_t& error);
+  memory::MemberId choose_member();
+  void finish_pending(Pending& p);
+  void resume_operation(Pending& p);
+  bool come_to_rest(Guest& g);  // one try; true: Paused and settled
+
+  JobConfig config_;
+  std::string build_;
+  std::unique_ptr<memory::Member> member_;
+  Scheduler scheduler_;
+  Control control_;
+  std::unique_ptr<Moves> moves_;
+  Program program_;
+  Output output_;
+
+  mutable std::mutex guests_mutex_;
+  std::unordered_map<ThreadKey, std::shared_ptr<Guest>> guests_;
+  std::atomic<int32_t> next_thread_{1};
+
+  std::mutex pause_mutex_;
+  std::condition_variable pause_wake_;
+
+  mutable std::mutex peers_mutex_;
+  std::vector<Peer> peers_;  // ascending id
+  std::atomic<bool> talks_{false};  // there is somebody to hear from
+  uint64_t next_choice_ = 0;
+
+  std::mutex function_mutex_;
+  Guest* function_guest_ = nullptr;
+  std::deque<memory::FunctionCall*> function_calls_;
+  memory::FunctionCall* function_running_ = nullptr;
+  bool function_starting_ = false;
+
+  struct CreateReply { Guest* guest; dmi_gate_create* args; };
+  std::mutex replies_mutex_;
+  std::unordered_map<uint64_t, CreateReply> replies_;
+  uint64_t next_reply_ = 1;
+
+ public:
+  Output& output() { return output_; }
+};
+
+}  // namespace dmi::host

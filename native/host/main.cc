@@ -1,0 +1,147 @@
+// dmi-host: runs one job's threads on one machine. Started by a node agent; see docs/internals/host-control.md.
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <iostream>
+#include <sstream>
+
+#include "build_id.h"
+#include "host.h"
+#include "layout.h"
+#include "moves.h"
+
+#ifndef DMI_VERSION
+#define DMI_VERSION "0.1.0"
+#endif
+
+namespace dmi::host {
+namespace {
+
+constexpr int kControlFd = 3;
+
+using nlohmann::json;
+
+std::vector<std::string> cpu_features() {
+  std::ifstream in("/proc/cpuinfo");
+  std::string line;
+  while (std::getline(in, line))
+    if (line.rfind("flags", 0) == 0) {
+      std::istringstream words(line.substr(line.find(':') + 1));
+      return {std::istream_iterator<std::string>(words), {}};
+    }
+  return {};
+}
+
+JobConfig parse_job(const json& m) {
+  JobConfig c;
+  c.job = m.at("job").get<std::string>();
+  const json& key = m.at("key");
+  if (key.is_binary()) c.key.assign(key.get_binary().begin(), key.get_binary().end());
+  else c.key = key.get<std::string>();
+  c.member = m.at("member").get<int>();
+  c.node = m.value("node", std::string("node"));
+  c.lite = m.value("lite", false);
+  c.bind = m.value("bind", std::string("127.0.0.1"));
+  c.program = m.at("program").get<std::string>();
+  c.hash = m.value("hash", std::string{});
+  for (const json& f : m.value("files", json::array()))
+    c.files.push_back({f.at("path").get<std::string>(), f.at("real").get<std::string>(), f.value("hash", std::string{})});
+  c.argv = m.at("argv").get<std::vector<std::string>>();
+  c.env = m.value("env", std::vector<std::string>{});
+  c.cwd = m.value("cwd", std::string{});
+  c.pool = m.value("pool", c.pool);
+  c.workers = m.value("workers", 1);
+  c.thread_memory = m.value("threadMemory", c.thread_memory);
+  c.peer_timeout = m.value("peerTimeout", c.peer_timeout);
+  if (m.contains("zone") && m["zone"].is_array())
+    c.zone = {m["zone"].at(0).get<uint64_t>(), m["zone"].at(1).get<uint64_t>()};
+  return c;
+}
+
+void begin(const json& m) {
+  Host& host = Host::get();
+  host.begin(parse_job(m));
+  host.control().send({{"t", "hello"}, {"version", DMI_VERSION}, {"build", host.build()}, {"wire", 1}, {"pid", getpid()},
+                       {"port", host.member().port()}, {"features", cpu_features()}});
+}
+
+void start(const json& m) {
+  StartRequest r;
+  r.role = DMI_ROLE_MAIN;
+  r.rank = m.value("rank", 0);
+  r.count = m.value("count", 1);
+  r.main = true;
+  const int threads = m.value("threads", r.count);
+  r.extra_env = {"DMI_RANK=" + std::to_string(r.rank), "DMI_SIZE=" + std::to_string(r.count), "DMI_THREADS=" + std::to_string(threads)};
+  Host::get().start_guest(r);
+}
+
+void dispatch(const json& m) {
+  Host& host = Host::get();
+  const auto t = m["t"].get<std::string>();
+  try {
+    if (t == "job") begin(m);
+    else if (t == "view") host.apply_view(m);
+    else if (t == "start") start(m);
+    else if (t == "move") host.moves().command(m.at("move").get<std::string>(), parse_thread(m.at("thread").get<std::string>()), m.at("to").get<int>());
+    else if (t == "drain") host.member().drain();
+    else if (t == "query") {
+      json r = host.report();
+      r["t"] = "report";
+      r["query"] = m.value("query", json());
+      host.control().send(r);
+    } else if (t == "stop") {
+      host.control().flush(5);
+      _exit(0);
+    } else {
+      host.control().log(40, "unknown control message '" + t + "' skipped");
+    }
+  } catch (const Error& e) {
+    if (t == "job" || t == "start") host.fatal(e.what());
+    host.control().log(50, t + ": " + e.what());
+  } catch (const std::exception& e) {
+    const std::string why = "control message '" + t + "': " + e.what();
+    if (t == "job" || t == "start" || t == "view") host.fatal(why);
+    host.control().log(50, why);
+  }
+}
+
+int run() {
+  signal(SIGINT, SIG_IGN);   // Ctrl-C in a terminal is for the agent, which drains first
+  signal(SIGPIPE, SIG_IGN);
+  rlimit files;
+  if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+  }
+  if (fcntl(kControlFd, F_GETFD) < 0) {
+    std::cerr << "dmi-host is started by a node agent (`dmi agent`), with its control channel as descriptor 3. To run a program: dmi run PROGRAM\n";
+    return 2;
+  }
+  fcntl(kControlFd, F_SETFD, FD_CLOEXEC);
+  Host& host = Host::get();
+  host.control().start(kControlFd);
+  try {
+    host.control().read(dispatch);
+  } catch (const Error& e) {
+    std::cerr << "dmi-host: " << e.what() << "\n";
+    return 1;
+  }
+  return 0;  // the agent is gone, and with it whoever could stop this job
+}
+
+}  // namespace
+}  // namespace dmi::host
+
+int main(int argc, char** argv) {
+  if (argc > 1 && strcmp(argv[1], "--version") == 0) {
+    std::cout << "{\"version\":\"" DMI_VERSION "\",\"build\":\"" << dmi::host::own_build_id() << "\",\"wire\":1,\"gate\":" << DMI_GATE_VERSION << "}\n";
+    return 0;
+  }
+  const int status = dmi::host::run();
+  _exit(status);  // workers and movers are not waited for
+}

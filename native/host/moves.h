@@ -1,0 +1,65 @@
+// Moving a thread to another host. Source and destination agree over one connection of their own:
+//
+//   source                                   destination
+//   connect ("move"), pause the thread
+//   offer: identity, extents, areas, files ->
+//                                            <- accept (which files it has) | refuse (code, sentence)
+//   pages, straight from the region       ->    read straight into place
+//                                            <- ready: everything is here
+//   [decides: commit]  commit             ->    the thread runs here
+//                                            <- running
+//   frees its copy
+//
+// Exactly one copy ever runs. Until the source decides to commit, its copy is the thread: any failure leaves it there. Once
+// decided, only the destination's may run. A connection cut between `ready` and `running` leaves both sides holding:
+// the source repeats its commit ("move-commit", idempotent), the destination asks for the decision ("move-status", which
+// makes an undecided source abort). If neither can reach the other for the peer timeout, the job fails, saying so.
+#pragma once
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <unordered_map>
+
+#include "guest.h"
+
+namespace dmi::host {
+
+struct MoveOutcome {
+  bool ok = false;
+  std::string code = "ok";  // as in the control channel's `moved`
+  std::string reason;
+  uint64_t bytes = 0;
+  double seconds = 0;       // from the request to the acknowledgement
+  double pause = 0;         // the thread stood still
+};
+
+class Moves {
+ public:
+  // Starts a move in a thread of its own; `done` is called once, from there.
+  void request(ThreadKey thread, memory::MemberId to, std::function<void(const MoveOutcome&)> done);
+  void command(const std::string& move, ThreadKey thread, memory::MemberId to);  // from the agent; reports to it
+  // A connection of service "move", "move-commit" or "move-status". Takes the descriptor; does not block.
+  void incoming(int fd, std::string_view service, memory::MemberId from, std::span<const std::byte> extra);
+
+ private:
+  enum class Decision : uint8_t { Open, Commit, Abort };
+  struct Held { std::shared_ptr<Guest> guest; memory::MemberId from; uint64_t bytes; };
+
+  MoveOutcome send(ThreadKey thread, memory::MemberId to);
+  MoveOutcome transfer(Guest& g, int fd, uint64_t id, memory::MemberId to, bool& committed);
+  void make_sure(uint64_t id, memory::MemberId to, const std::string& thread);  // committed, but no answer
+  void receive(int fd, memory::MemberId from);
+  void map_offer(struct Offer& offer, Guest& g, class MoveStream& stream);
+  bool commit_held(uint64_t id);       // true: it runs here (now, or already)
+  void settle_held(uint64_t id);       // ready, but the connection is gone
+  Decision decide(uint64_t id, Decision wanted);
+
+  std::mutex mutex_;
+  std::unordered_map<uint64_t, Decision> decisions_;  // source: of moves that have sent an offer
+  std::unordered_map<uint64_t, Held> held_;           // destination: ready, waiting for the decision
+  std::unordered_map<uint64_t, bool> running_;        // destination: committed lately (answers repeated commits)
+};
+
+}  // namespace dmi::host

@@ -1,0 +1,75 @@
+#include "pages.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "error.h"
+#include "platform.h"
+
+namespace dmi::host {
+namespace {
+
+// From linux/fs.h of 6.7; Debian 12's headers are older.
+struct PageRegion { uint64_t start, end, categories; };
+struct ScanArgument {
+  uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages, category_inverted, category_mask, category_anyof_mask, return_mask;
+};
+constexpr unsigned long kScan = _IOWR('f', 16, ScanArgument);
+constexpr uint64_t kFile = 1 << 2, kPresent = 1 << 3, kSwapped = 1 << 4, kZero = 1 << 5;
+
+int pagemap() {
+  static const int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+  return fd;
+}
+
+void add(std::vector<Run>& runs, uint64_t start, uint64_t end) {
+  if (!runs.empty() && runs.back().start + runs.back().size == start) runs.back().size += end - start;
+  else runs.push_back({start, end - start});
+}
+
+bool scan(uint64_t start, uint64_t end, std::vector<Run>& runs) {
+  PageRegion found[256];
+  while (start < end) {
+    ScanArgument a{};
+    a.size = sizeof a;
+    a.start = start;
+    a.end = end;
+    a.vec = reinterpret_cast<uint64_t>(found);
+    a.vec_len = std::size(found);
+    a.category_inverted = kFile | kZero;
+    a.category_mask = kFile | kZero;
+    a.category_anyof_mask = kPresent | kSwapped;
+    a.return_mask = kPresent;
+    const int n = ioctl(pagemap(), kScan, &a);
+    if (n < 0) return false;
+    for (int i = 0; i < n; i++) add(runs, found[i].start, found[i].end);
+    if (a.walk_end <= start) break;
+    start = a.walk_end;
+  }
+  return true;
+}
+
+void read_pagemap(uint64_t start, uint64_t end, std::vector<Run>& runs) {
+  uint64_t entries[4096];
+  while (start < end) {
+    const size_t n = std::min<uint64_t>(std::size(entries), (end - start) / kPage);
+    const ssize_t got = pread(pagemap(), entries, n * 8, static_cast<off_t>(start / kPage * 8));
+    if (got <= 0) throw Error("refused", std::string("cannot read /proc/self/pagemap: ") + strerror(errno));
+    for (size_t i = 0; i < static_cast<size_t>(got) / 8; i++, start += kPage) {
+      const bool populated = entries[i] >> 62, file = entries[i] >> 61 & 1;
+      if (populated && !file) add(runs, start, start + kPage);
+    }
+  }
+}
+
+}  // namespace
+
+void populated_pages(uint64_t start, uint64_t end, std::vector<Run>& runs) {
+  static bool have_scan = true;
+  if (have_scan && scan(start, end, runs)) return;
+  have_scan = false;
+  read_pagemap(start, end, runs);
+}
+
+}  // namespace dmi::host

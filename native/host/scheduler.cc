@@ -1,0 +1,287 @@
+#include "scheduler.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <sys/mman.h>
+
+#include <chrono>
+
+#include "platform.h"
+#include "signals.h"
+
+namespace dmi::host {
+namespace {
+
+long futex(std::atomic<uint32_t>* word, int op, uint32_t value) {
+  return raw_syscall(SYS_futex, reinterpret_cast<long>(word), op | FUTEX_PRIVATE_FLAG, value);
+}
+
+thread_local Worker* tls_worker = nullptr;
+
+}  // namespace
+
+void Scheduler::start(int workers, SchedulerHooks hooks) {
+  hooks_ = std::move(hooks);
+  install_signal_handlers();
+  for (int i = 0; i < workers; i++) {
+    workers_.push_back(std::make_unique<Worker>());
+    workers_.back()->index = i;
+  }
+  for (auto& w : workers_) w->thread = std::thread([this, p = w.get()] { run_worker(*p); });
+  clock_ = std::thread([this] { block_all_signals(), run_clock(); });
+  ticker_ = std::thread([this] { block_all_signals(), run_ticker(); });
+}
+
+void Scheduler::stop() {
+  stopping_ = true;
+  for (auto& w : workers_) wake(*w);
+  {
+    std::lock_guard a(clock_mutex_), b(tick_mutex_);
+    clock_wake_.notify_all();
+    tick_wake_.notify_all();
+  }
+}
+
+// ---- queues ----------------------------------------------------------------------------------------------------------
+
+void Scheduler::push(Worker& w, Guest& g) {
+  std::lock_guard hold(w.queue_lock);
+  g.queued_on = &w;
+  g.queue_prev = w.tail;
+  g.queue_next = nullptr;
+  (w.tail ? w.tail->queue_next : w.head) = &g;
+  w.tail = &g;
+  w.queued.fetch_add(1, std::memory_order_seq_cst);
+}
+
+Guest* Scheduler::pop(Worker& w) {
+  if (w.queued.load(std::memory_order_relaxed) == 0) return nullptr;
+  std::lock_guard hold(w.queue_lock);
+  Guest* g = w.head;
+  if (!g) return nullptr;
+  w.head = g->queue_next;
+  (w.head ? w.head->queue_prev : w.tail) = nullptr;
+  g->queued_on = nullptr;
+  w.queued.fetch_sub(1, std::memory_order_relaxed);
+  return g;
+}
+
+bool Scheduler::unqueue(Guest& g) {
+  Worker* w = g.queued_on;
+  if (!w) return false;
+  std::lock_guard hold(w->queue_lock);
+  if (g.queued_on != w) return false;
+  (g.queue_prev ? g.queue_prev->queue_next : w->head) = g.queue_next;
+  (g.queue_next ? g.queue_next->queue_prev : w->tail) = g.queue_prev;
+  g.queued_on = nullptr;
+  w->queued.fetch_sub(1, std::memory_order_relaxed);
+  return true;
+}
+
+Guest* Scheduler::take(Worker& w) {
+  if (Guest* g = pop(w)) return g;
+  for (size_t i = 1; i < workers_.size(); i++)
+    if (Guest* g = pop(*workers_[(static_cast<size_t>(w.index) + i) % workers_.size()])) return g;
+  return nullptr;
+}
+
+void Scheduler::make_ready(Guest& g) {
+  Worker* target = g.worker;
+  if (!target) target = workers_[next_worker_.fetch_add(1) % workers_.size()].get();
+  // A worker that has nothing to do is better than the one that ran it last.
+  if (target->current && !target->doze.load(std::memory_order_relaxed) && sleeping_workers_.load(std::memory_order_relaxed) > 0)
+    for (auto& w : workers_)
+      if (w->doze.load(std::memory_order_relaxed)) {
+        target = w.get();
+        break;
+      }
+  push(*target, g);
+  if (target->doze.load(std::memory_order_seq_cst)) {
+    wake(*target);
+  } else if (target->current && !ticking_.load(std::memory_order_relaxed)) {
+    std::lock_guard hold(tick_mutex_);  // somebody waits behind a running guest: slices are needed
+    ticking_ = true;
+    tick_wake_.notify_one();
+  }
+}
+
+void Scheduler::wake(Worker& w) {
+  if (w.doze.exchange(0, std::memory_order_seq_cst)) futex(&w.doze, FUTEX_WAKE, 1);
+}
+
+// ---- workers ---------------------------------------------------------------------------------------------------------
+
+void Scheduler::run_worker(Worker& w) {
+  tls_worker = &w;
+  w.self = &w;
+  w.tid = static_cast<int>(gettid());
+  w.fs = read_fs();
+  write_gs(reinterpret_cast<uint64_t>(static_cast<WorkerBase*>(&w)));
+  prepare_worker_signals(w);
+  while (!stopping_.load(std::memory_order_relaxed)) {
+    if (Guest* g = take(w)) run_guest(w, *g);
+    else idle(w);
+  }
+}
+
+void Scheduler::run_guest(Worker& w, Guest& g) {
+  g.lock.lock();
+  if (g.pause_wanted) {
+    g.state = State::Paused;
+    g.rest = Rest::Run;
+    g.lock.unlock();
+    on_paused(g);
+    return;
+  }
+  g.state = State::Running;
+  g.worker = &w;
+  g.lock.unlock();
+  w.current = &g;
+  w.context = &g.context;
+  w.preempt_wanted = 0;
+  int64_t begin = monotonic_ns();
+  w.slice_start.store(begin, std::memory_order_relaxed);
+  if (w.queued.load(std::memory_order_relaxed) > 0 && !ticking_.load(std::memory_order_relaxed)) {
+    std::lock_guard hold(tick_mutex_);
+    ticking_ = true;
+    tick_wake_.notify_one();
+  }
+  Next next = Next::Continue;
+  while (next == Next::Continue) {
+    dmi_switch_in();
+    if (static_cast<Reason>(g.context.reason) == Reason::Preempt) {
+      next = Next::Yield;
+    } else {
+      next = hooks_.serve(w, g);
+      if (next == Next::Continue && (w.preempt_wanted || g.pause_wanted)) next = Next::Yield;
+    }
+  }
+  w.slice_start.store(0, std::memory_order_relaxed);
+  w.context = nullptr;
+  w.current = nullptr;
+  if (next == Next::Yield) {
+    g.cpu_ns += monotonic_ns() - begin;
+    settle(g);
+  }
+}
+
+void Scheduler::settle(Guest& g) {
+  g.lock.lock();
+  if (g.pause_wanted) {
+    g.state = State::Paused;
+    g.rest = Rest::Run;
+    g.lock.unlock();
+    on_paused(g);
+    return;
+  }
+  g.state = State::Ready;
+  g.lock.unlock();
+  push(*g.worker, g);
+}
+
+void Scheduler::idle(Worker& w) {
+  hooks_.flush();
+  if (w.queued.load(std::memory_order_relaxed)) return;
+  if (hooks_.idle_poll(-1)) return;
+  w.doze.store(1, std::memory_order_seq_cst);
+  sleeping_workers_.fetch_add(1);
+  bool work = stopping_.load();
+  for (auto& v : workers_) work = work || v->queued.load(std::memory_order_seq_cst) > 0;
+  if (work) w.doze.store(0);
+  while (w.doze.load(std::memory_order_relaxed)) futex(&w.doze, FUTEX_WAIT, 1);
+  sleeping_workers_.fetch_sub(1);
+}
+
+void Scheduler::interrupt(Guest& g) {
+  Worker* w = g.worker;
+  if (w && w->current == &g) raw_syscall(SYS_tgkill, getpid(), w->tid, kPreemptSignal);
+}
+
+// ---- time ------------------------------------------------------------------------------------------------------------
+
+Next Scheduler::sleep(Guest& g, int64_t deadline, int64_t result) {
+  g.wake_at = deadline;
+  g.sleep_result = result;
+  g.lock.lock();
+  if (g.pause_wanted) {
+    g.state = State::Paused;
+    g.rest = Rest::Sleep;
+    g.lock.unlock();
+    on_paused(g);
+    return Next::Gone;
+  }
+  g.state = State::Sleeping;
+  g.lock.unlock();
+  add_sleeper(g);
+  return Next::Gone;
+}
+
+void Scheduler::add_sleeper(Guest& g) {
+  std::lock_guard hold(clock_mutex_);
+  const bool first = sleepers_.empty() || g.wake_at < sleepers_.begin()->first;
+  sleepers_.emplace(g.wake_at, &g);
+  if (first) clock_wake_.notify_one();
+}
+
+bool Scheduler::remove_sleeper(Guest& g) {
+  std::lock_guard hold(clock_mutex_);
+  for (auto [it, end] = sleepers_.equal_range(g.wake_at); it != end; ++it)
+    if (it->second == &g) {
+      sleepers_.erase(it);
+      return true;
+    }
+  return false;
+}
+
+void Scheduler::run_clock() {
+  std::unique_lock hold(clock_mutex_);
+  while (!stopping_) {
+    if (sleepers_.empty()) {
+      clock_wake_.wait(hold);
+      continue;
+    }
+    const int64_t now = monotonic_ns(), first = sleepers_.begin()->first;
+    if (first > now) {
+      clock_wake_.wait_for(hold, std::chrono::nanoseconds(first - now));
+      continue;
+    }
+    Guest* g = sleepers_.begin()->second;
+    sleepers_.erase(sleepers_.begin());
+    hold.unlock();
+    g->lock.lock();
+    g->context.result = g->sleep_result;
+    const bool paused = g->pause_wanted;
+    g->state = paused ? State::Paused : State::Ready;
+    g->rest = Rest::Run;
+    g->lock.unlock();
+    if (paused) on_paused(*g);
+    else make_ready(*g);
+    hold.lock();
+  }
+}
+
+void Scheduler::run_ticker() {
+  std::unique_lock hold(tick_mutex_);
+  while (!stopping_) {
+    if (!ticking_) {
+      tick_wake_.wait(hold);
+      continue;
+    }
+    tick_wake_.wait_for(hold, std::chrono::nanoseconds(kSlice));
+    hold.unlock();
+    bool waiting = false;
+    const int64_t now = monotonic_ns();
+    int total = 0;
+    for (auto& w : workers_) total += w->queued.load(std::memory_order_relaxed);
+    for (auto& w : workers_) {
+      const int64_t begin = w->slice_start.load(std::memory_order_relaxed);
+      if (!begin || !total) continue;
+      waiting = true;
+      if (now - begin >= kSlice) raw_syscall(SYS_tgkill, getpid(), w->tid, kPreemptSignal);
+    }
+    hold.lock();
+    ticking_ = waiting;
+  }
+}
+
+}  // namespace dmi::host

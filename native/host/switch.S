@@ -1,0 +1,78 @@
+# Switching stacks; see context.h for the frames and offsets. Everything here runs with signals on: the timer's handler
+# sees RIP outside the thread zone and leaves us alone.
+        .text
+        .globl dmi_switch_in
+        .type dmi_switch_in, @function
+dmi_switch_in:
+        push %rbp
+        push %rbx
+        push %r12
+        push %r13
+        push %r14
+        push %r15
+        sub $8, %rsp
+        stmxcsr (%rsp)
+        fnstcw 4(%rsp)
+        mov %rsp, %gs:24
+        mov %gs:8, %rcx
+        mov 32(%rcx), %rax
+        mov (%rcx), %rsp
+        pop %rdx
+        wrfsbase %rdx
+        ldmxcsr (%rsp)
+        fldcw 4(%rsp)
+        add $8, %rsp
+        pop %r15
+        pop %r14
+        pop %r13
+        pop %r12
+        pop %rbx
+        pop %rbp
+        xor %edx, %edx          # a program's entry point takes RDX as a function to call at exit
+        ret
+        .size dmi_switch_in, . - dmi_switch_in
+
+        .globl dmi_gate_call
+        .type dmi_gate_call, @function
+dmi_gate_call:
+        mov %rsi, %rdx
+        mov %rdi, %rsi
+        xor %edi, %edi          # Reason::Call
+        .globl dmi_switch_out
+        .type dmi_switch_out, @function
+dmi_switch_out:
+        push %rbp
+        push %rbx
+        push %r12
+        push %r13
+        push %r14
+        push %r15
+        sub $8, %rsp
+        stmxcsr (%rsp)
+        fnstcw 4(%rsp)
+        rdfsbase %rax
+        push %rax
+        mov %gs:8, %rcx
+        mov %rsp, (%rcx)
+        mov %rdi, 8(%rcx)
+        mov %rsi, 16(%rcx)
+        mov %rdx, 24(%rcx)
+        mov %gs:16, %rax
+        wrfsbase %rax
+        .globl dmi_abandon_guest
+dmi_abandon_guest:
+        mov %gs:24, %rsp
+        ldmxcsr (%rsp)
+        fldcw 4(%rsp)
+        add $8, %rsp
+        pop %r15
+        pop %r14
+        pop %r13
+        pop %r12
+        pop %rbx
+        pop %rbp
+        cld
+        ret
+        .size dmi_switch_out, . - dmi_switch_out
+        .size dmi_gate_call, . - dmi_gate_call
+        .section .note.GNU-stack, "", @progbits

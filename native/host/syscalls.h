@@ -1,0 +1,52 @@
+// The policy: what each system call of a guest means in a host. One table (syscalls.cc), grouped handlers behind it.
+#pragma once
+#include <ucontext.h>
+
+#include "guest.h"
+#include "scheduler.h"
+
+namespace dmi::host {
+
+// One dispatched system call: arguments as the kernel would get them.
+struct Call {
+  Worker& worker;
+  Guest& guest;
+  long nr;
+  long a[6];
+  long result = 0;
+
+  template <class T>
+  T ptr(int i) const { return reinterpret_cast<T>(a[i]); }
+  int fd(int i) const { return static_cast<int>(a[i]); }
+};
+using Handler = Next (*)(Call&);
+
+// Worker only: serves the system call whose frame is `uc`; its result goes to guest.context.result.
+Next system_call(Worker& w, Guest& g, ucontext_t* uc);
+
+// ---- for handlers
+inline Next give(Call& c, long result) {
+  c.result = result;
+  return Next::Continue;
+}
+Next pass(Call& c);  // to the kernel as it is
+// Runs `nr` with `args` in a helper thread, the guest waiting at rest; it gets the kernel's result.
+Next offload(Call& c, long nr, const long (&args)[6]);
+// A NUL-terminated string of the guest, made absolute with its working directory. False: c.result is set.
+bool path_at(Call& c, int dir_arg, int path_arg, std::string& path);
+bool guest_string(const Guest& g, const void* at, std::string& to);  // false: EFAULT
+
+// ---- groups
+Next call_brk(Call&), call_mmap(Call&), call_munmap(Call&), call_mprotect(Call&), call_mremap(Call&), call_madvise(Call&);
+Next call_open(Call&), call_openat(Call&), call_creat(Call&), call_close(Call&), call_close_range(Call&), call_dup(Call&), call_dup2(Call&),
+    call_dup3(Call&), call_fcntl(Call&), call_ioctl(Call&), call_read(Call&), call_write(Call&), call_readv(Call&), call_writev(Call&),
+    call_fd(Call&), call_fd_pair(Call&), call_fstat(Call&), call_path(Call&), call_path_at(Call&), call_two_paths(Call&),
+    call_two_paths_at(Call&), call_statat(Call&), call_readlink(Call&), call_readlinkat(Call&), call_chdir(Call&), call_fchdir(Call&),
+    call_getcwd(Call&), call_flock(Call&), call_pipe(Call&), call_pipe2(Call&), call_new_fd(Call&), call_socketpair(Call&),
+    call_socket_io(Call&), call_accept(Call&), call_poll(Call&), call_ppoll(Call&), call_select(Call&), call_symlinkat(Call&),
+    call_epoll_ctl(Call&), call_epoll_wait(Call&);
+Next call_exit(Call&), call_arch_prctl(Call&), call_prctl(Call&), call_identity(Call&), call_sigaction(Call&), call_sigmask(Call&),
+    call_zero(Call&), call_nosys(Call&), call_refuse(Call&), call_kill(Call&), call_nanosleep(Call&), call_clock_nanosleep(Call&),
+    call_yield(Call&), call_futex(Call&), call_rlimit(Call&), call_pause(Call&), call_mincore(Call&), call_affinity(Call&);
+
+}  // namespace dmi::host

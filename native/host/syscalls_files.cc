@@ -1,0 +1,367 @@
+// Descriptors and paths: the guest's own numbers, its own working directory, and the bundle of shipped files.
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/uio.h>
+#include <termios.h>
+
+#include "host.h"
+#include "platform.h"
+#include "syscalls.h"
+
+namespace dmi::host {
+namespace {
+
+bool console(const OpenFile* f) { return f->kind == FileKind::Input || f->kind == FileKind::Output || f->kind == FileKind::Error; }
+bool may_block(const OpenFile* f) { return f->kind == FileKind::Pinned; }
+
+Next with_fd(Call& c, int arg, bool offloads) {
+  const OpenFile* f = c.guest.files.get(c.fd(arg));
+  if (!f) return give(c, -EBADF);
+  if (f->real < 0) return give(c, -ESPIPE);
+  long args[6];
+  std::copy(c.a, c.a + 6, args);
+  args[arg] = f->real;
+  if (offloads && may_block(f)) return offload(c, c.nr, args);
+  return give(c, raw_syscall(c.nr, args[0], args[1], args[2], args[3], args[4], args[5]));
+}
+
+// Takes the host's descriptor `real` into the guest's table.
+Next adopt(Call& c, long real, std::string path, int flags, const char* what) {
+  if (real < 0) return give(c, real);
+  auto f = std::make_shared<OpenFile>();
+  f->real = static_cast<int>(real);
+  f->path = std::move(path);
+  f->flags = flags;
+  f->what = what;
+  struct stat st;
+  if (fstat(f->real, &st) == 0 && !f->path.empty())
+    f->kind = S_ISREG(st.st_mode) ? FileKind::Regular : S_ISDIR(st.st_mode) ? FileKind::Directory
+              : S_ISCHR(st.st_mode) ? FileKind::Device : FileKind::Pinned;
+  return give(c, c.guest.files.add(std::move(f), flags & O_CLOEXEC));
+}
+
+Next open_path(Call& c, const std::string& path, int flags, long mode) {
+  const std::string real = Host::get().resolve_bundle(path);
+  const long fd = raw_syscall(SYS_openat, AT_FDCWD, reinterpret_cast<long>(real.c_str()), flags | O_CLOEXEC, mode);
+  return adopt(c, fd, path, flags, "file");
+}
+
+void console_stat(const OpenFile* f, struct stat* st) {
+  memset(st, 0, sizeof *st);
+  st->st_mode = S_IFCHR | 0620;  // a terminal: programs then write line by line
+  st->st_rdev = f->kind == FileKind::Input ? makedev(1, 3) : makedev(136, 0);
+  st->st_nlink = 1;
+  st->st_blksize = 1024;
+}
+
+bool writable(const Call& c, int arg, size_t size) { return c.guest.space.contains(static_cast<uint64_t>(c.a[arg]), size); }
+
+}  // namespace
+
+bool path_at(Call& c, int dir_arg, int path_arg, std::string& path) {
+  if (!guest_string(c.guest, c.ptr<void*>(path_arg), path)) return c.result = -EFAULT, false;
+  if (path.empty()) return c.result = -ENOENT, false;
+  if (path[0] != '/') {
+    std::string base = c.guest.cwd;
+    if (dir_arg >= 0 && c.fd(dir_arg) != AT_FDCWD) {
+      const OpenFile* d = c.guest.files.get(c.fd(dir_arg));
+      if (!d) return c.result = -EBADF, false;
+      if (d->kind != FileKind::Directory) return c.result = -ENOTDIR, false;
+      base = d->path;
+    }
+    path = (base == "/" ? base : base + "/") + path;
+  }
+  if (path == "/proc/self/exe") path = Host::get().resolve_bundle(Host::get().config().program);
+  return true;
+}
+
+Next call_openat(Call& c) {
+  std::string path;
+  return path_at(c, 0, 1, path) ? open_path(c, path, static_cast<int>(c.a[2]), c.a[3]) : Next::Continue;
+}
+Next call_open(Call& c) {
+  std::string path;
+  return path_at(c, -1, 0, path) ? open_path(c, path, static_cast<int>(c.a[1]), c.a[2]) : Next::Continue;
+}
+Next call_creat(Call& c) {
+  std::string path;
+  return path_at(c, -1, 0, path) ? open_path(c, path, O_CREAT | O_WRONLY | O_TRUNC, c.a[1]) : Next::Continue;
+}
+Next call_close(Call& c) { return give(c, c.guest.files.close(c.fd(0))); }
+
+Next call_close_range(Call& c) {
+  const auto last = std::min<unsigned long>(static_cast<unsigned long>(c.a[1]), static_cast<unsigned long>(c.guest.files.count()));
+  for (auto i = static_cast<unsigned long>(c.a[0]); i <= last; i++) c.guest.files.close(static_cast<int>(i));
+  return give(c, 0);
+}
+
+static Next duplicate(Call& c, int fd, int at, bool exact, bool cloexec) {
+  Descriptors::Slot* s = c.guest.files.slot(fd);
+  if (!s) return give(c, -EBADF);
+  auto file = s->file;
+  return give(c, exact ? c.guest.files.put(at, std::move(file), cloexec) : c.guest.files.add(std::move(file), cloexec, at));
+}
+Next call_dup(Call& c) { return duplicate(c, c.fd(0), 0, false, false); }
+Next call_dup2(Call& c) {
+  if (c.a[0] == c.a[1]) return give(c, c.guest.files.get(c.fd(0)) ? c.a[0] : -EBADF);
+  return duplicate(c, c.fd(0), c.fd(1), true, false);
+}
+Next call_dup3(Call& c) {
+  if (c.a[0] == c.a[1]) return give(c, -EINVAL);
+  return duplicate(c, c.fd(0), c.fd(1), true, c.a[2] & O_CLOEXEC);
+}
+
+Next call_fcntl(Call& c) {
+  Descriptors::Slot* s = c.guest.files.slot(c.fd(0));
+  if (!s) return give(c, -EBADF);
+  switch (c.a[1]) {
+    case F_DUPFD: return duplicate(c, c.fd(0), c.fd(2), false, false);
+    case F_DUPFD_CLOEXEC: return duplicate(c, c.fd(0), c.fd(2), false, true);
+    case F_GETFD: return give(c, s->close_on_exec ? FD_CLOEXEC : 0);
+    case F_SETFD: s->close_on_exec = c.a[2] & FD_CLOEXEC; return give(c, 0);
+    case F_GETFL: if (console(s->file.get())) return give(c, s->file->flags); break;
+    case F_SETLK: case F_SETLKW: case F_OFD_SETLK: case F_OFD_SETLKW: s->file->locked = true; break;
+    default: break;
+  }
+  if (console(s->file.get())) return give(c, 0);
+  return with_fd(c, 0, c.a[1] == F_SETLKW || c.a[1] == F_OFD_SETLKW);
+}
+
+Next call_flock(Call& c) {
+  if (Descriptors::Slot* s = c.guest.files.slot(c.fd(0))) s->file->locked = (c.a[1] & ~LOCK_NB) != LOCK_UN;
+  return with_fd(c, 0, !(c.a[1] & LOCK_NB));
+}
+
+Next call_ioctl(Call& c) {
+  const OpenFile* f = c.guest.files.get(c.fd(0));
+  if (!f) return give(c, -EBADF);
+  if (!console(f)) return with_fd(c, 0, false);
+  if (f->kind == FileKind::Output && c.a[1] == TCGETS) {
+    if (!writable(c, 2, 36)) return give(c, -EFAULT);
+    memset(c.ptr<void*>(2), 0, 36);  // the kernel's struct termios
+    return give(c, 0);
+  }
+  return give(c, -ENOTTY);
+}
+
+Next call_read(Call& c) {
+  const OpenFile* f = c.guest.files.get(c.fd(0));
+  if (f && f->kind == FileKind::Input) return give(c, 0);
+  if (f && console(f)) return give(c, -EBADF);
+  return with_fd(c, 0, true);
+}
+Next call_readv(Call& c) { return call_read(c); }
+
+Next call_write(Call& c) {
+  const OpenFile* f = c.guest.files.get(c.fd(0));
+  if (!f || f->kind == FileKind::Input) return give(c, -EBADF);
+  if (!console(f)) return with_fd(c, 0, true);
+  const auto size = static_cast<size_t>(c.a[2]);
+  if (!writable(c, 1, size)) return give(c, -EFAULT);
+  Host::get().output().write(c.guest.key, f->kind == FileKind::Output ? 1 : 2, c.ptr<const char*>(1), size);
+  return give(c, c.a[2]);
+}
+
+Next call_writev(Call& c) {
+  const OpenFile* f = c.guest.files.get(c.fd(0));
+  if (!f || f->kind == FileKind::Input) return give(c, -EBADF);
+  if (!console(f)) return with_fd(c, 0, true);
+  if (c.a[2] < 0 || c.a[2] > 1024) return give(c, -EINVAL);
+  if (!writable(c, 1, static_cast<size_t>(c.a[2]) * sizeof(iovec))) return give(c, -EFAULT);
+  std::string all;
+  for (long i = 0; i < c.a[2]; i++) {
+    const iovec& v = c.ptr<const iovec*>(1)[i];
+    if (v.iov_len == 0) continue;
+    if (!c.guest.space.contains(reinterpret_cast<uint64_t>(v.iov_base), v.iov_len)) return give(c, -EFAULT);
+    all.append(static_cast<const char*>(v.iov_base), v.iov_len);
+  }
+  Host::get().output().write(c.guest.key, f->kind == FileKind::Output ? 1 : 2, all.data(), all.size());
+  return give(c, static_cast<long>(all.size()));
+}
+
+Next call_fd(Call& c) { return with_fd(c, 0, false); }
+
+Next call_fd_pair(Call& c) {
+  const OpenFile *out = c.guest.files.get(c.fd(0)), *in = c.guest.files.get(c.fd(1));
+  if (!out || !in) return give(c, -EBADF);
+  if (out->real < 0 || in->real < 0) return give(c, -EINVAL);  // the C library falls back to read and write
+  return give(c, raw_syscall(c.nr, out->real, in->real, c.a[2], c.a[3]));
+}
+
+Next call_fstat(Call& c) {
+  const OpenFile* f = c.guest.files.get(c.fd(0));
+  if (f && console(f)) {
+    if (!writable(c, 1, sizeof(struct stat))) return give(c, -EFAULT);
+    console_stat(f, c.ptr<struct stat*>(1));
+    return give(c, 0);
+  }
+  return with_fd(c, 0, false);
+}
+
+Next call_statat(Call& c) {
+  const int flags = static_cast<int>(c.nr == SYS_statx ? c.a[2] : c.a[3]);
+  std::string path;
+  if (!guest_string(c.guest, c.ptr<void*>(1), path)) return give(c, -EFAULT);
+  if (path.empty() && (flags & AT_EMPTY_PATH) && c.fd(0) != AT_FDCWD) {
+    const OpenFile* f = c.guest.files.get(c.fd(0));
+    if (f && console(f)) {
+      if (c.nr == SYS_statx) {
+        if (!writable(c, 4, sizeof(struct statx))) return give(c, -EFAULT);
+        auto* sx = c.ptr<struct statx*>(4);
+        memset(sx, 0, sizeof *sx);
+        sx->stx_mask = STATX_TYPE | STATX_MODE;
+        sx->stx_mode = S_IFCHR | 0620;
+        return give(c, 0);
+      }
+      if (!writable(c, 2, sizeof(struct stat))) return give(c, -EFAULT);
+      console_stat(f, c.ptr<struct stat*>(2));
+      return give(c, 0);
+    }
+    return with_fd(c, 0, false);
+  }
+  if (path.empty()) return give(c, -ENOENT);
+  return call_path_at(c);
+}
+
+Next call_path(Call& c) {
+  std::string path;
+  if (!path_at(c, -1, 0, path)) return Next::Continue;
+  path = Host::get().resolve_bundle(path);
+  return give(c, raw_syscall(c.nr, reinterpret_cast<long>(path.c_str()), c.a[1], c.a[2], c.a[3], c.a[4], c.a[5]));
+}
+
+Next call_path_at(Call& c) {
+  if (c.a[1] == 0) return c.nr == SYS_utimensat ? with_fd(c, 0, false) : give(c, -EFAULT);
+  std::string path;
+  if (!path_at(c, 0, 1, path)) return Next::Continue;
+  path = Host::get().resolve_bundle(path);
+  return give(c, raw_syscall(c.nr, AT_FDCWD, reinterpret_cast<long>(path.c_str()), c.a[2], c.a[3], c.a[4], c.a[5]));
+}
+
+Next call_two_paths(Call& c) {
+  std::string from, to;
+  if (c.nr == SYS_symlink ? !guest_string(c.guest, c.ptr<void*>(0), from) : !path_at(c, -1, 0, from)) return Next::Continue;
+  if (!path_at(c, -1, 1, to)) return Next::Continue;
+  return give(c, raw_syscall(c.nr, reinterpret_cast<long>(from.c_str()), reinterpret_cast<long>(to.c_str())));
+}
+
+Next call_two_paths_at(Call& c) {
+  std::string from, to;
+  if (!path_at(c, 0, 1, from) || !path_at(c, 2, 3, to)) return Next::Continue;
+  return give(c, raw_syscall(c.nr, AT_FDCWD, reinterpret_cast<long>(from.c_str()), AT_FDCWD, reinterpret_cast<long>(to.c_str()), c.a[4]));
+}
+
+Next call_symlinkat(Call& c) {
+  std::string target, path;
+  if (!guest_string(c.guest, c.ptr<void*>(0), target)) return give(c, -EFAULT);
+  if (!path_at(c, 1, 2, path)) return Next::Continue;
+  return give(c, raw_syscall(c.nr, reinterpret_cast<long>(target.c_str()), AT_FDCWD, reinterpret_cast<long>(path.c_str())));
+}
+
+static Next read_link(Call& c, const std::string& path, int buffer_arg) {
+  const long size = c.a[buffer_arg + 1];
+  if (size <= 0) return give(c, -EINVAL);
+  if (path == Host::get().resolve_bundle(Host::get().config().program)) {  // /proc/self/exe
+    const std::string& name = Host::get().config().program;
+    if (!writable(c, buffer_arg, static_cast<size_t>(size))) return give(c, -EFAULT);
+    const size_t n = std::min(name.size(), static_cast<size_t>(size));
+    memcpy(c.ptr<char*>(buffer_arg), name.data(), n);
+    return give(c, static_cast<long>(n));
+  }
+  return give(c, raw_syscall(SYS_readlinkat, AT_FDCWD, reinterpret_cast<long>(path.c_str()), c.a[buffer_arg], size));
+}
+Next call_readlink(Call& c) {
+  std::string path;
+  return path_at(c, -1, 0, path) ? read_link(c, path, 1) : Next::Continue;
+}
+Next call_readlinkat(Call& c) {
+  std::string path;
+  return path_at(c, 0, 1, path) ? read_link(c, path, 2) : Next::Continue;
+}
+
+static Next enter_directory(Call& c, const std::string& path) {
+  char real[PATH_MAX];
+  struct stat st;
+  if (!realpath(path.c_str(), real) || stat(real, &st) != 0) return give(c, -errno);
+  if (!S_ISDIR(st.st_mode)) return give(c, -ENOTDIR);
+  c.guest.cwd = real;
+  return give(c, 0);
+}
+Next call_chdir(Call& c) {
+  std::string path;
+  return path_at(c, -1, 0, path) ? enter_directory(c, path) : Next::Continue;
+}
+Next call_fchdir(Call& c) {
+  const OpenFile* d = c.guest.files.get(c.fd(0));
+  return d ? enter_directory(c, d->path) : give(c, -EBADF);
+}
+Next call_getcwd(Call& c) {
+  const std::string& cwd = c.guest.cwd;
+  if (static_cast<size_t>(c.a[1]) < cwd.size() + 1) return give(c, -ERANGE);
+  if (!writable(c, 0, cwd.size() + 1)) return give(c, -EFAULT);
+  memcpy(c.ptr<char*>(0), cwd.c_str(), cwd.size() + 1);
+  return give(c, static_cast<long>(cwd.size()) + 1);
+}
+
+// ---- kernel objects that pin the thread ----------------------------------------------------------------------------
+
+Next call_new_fd(Call& c) {
+  const char* what = c.nr == SYS_socket ? "socket" : c.nr == SYS_eventfd2 ? "eventfd" : c.nr == SYS_timerfd_create ? "timerfd"
+                     : c.nr == SYS_epoll_create1 ? "epoll instance" : c.nr == SYS_memfd_create ? "memory file" : "inotify instance";
+  return adopt(c, raw_syscall(c.nr, c.a[0], c.a[1], c.a[2]), "", 0, what);
+}
+
+static Next adopt_pair(Call& c, int (&fds)[2], int out_arg, const char* what) {
+  if (!writable(c, out_arg, sizeof fds)) return ::close(fds[0]), ::close(fds[1]), give(c, -EFAULT);
+  for (int i = 0; i < 2; i++) {
+    adopt(c, fds[i], "", 0, what);
+    c.ptr<int*>(out_arg)[i] = static_cast<int>(c.result);
+  }
+  return give(c, 0);
+}
+Next call_pipe(Call& c) {
+  int fds[2];
+  return ::pipe2(fds, O_CLOEXEC) ? give(c, -errno) : adopt_pair(c, fds, 0, "pipe");
+}
+Next call_pipe2(Call& c) {
+  int fds[2];
+  return ::pipe2(fds, static_cast<int>(c.a[1])) ? give(c, -errno) : adopt_pair(c, fds, 0, "pipe");
+}
+Next call_socketpair(Call& c) {
+  int fds[2];
+  const long r = raw_syscall(SYS_socketpair, c.a[0], c.a[1], c.a[2], reinterpret_cast<long>(fds));
+  return r < 0 ? give(c, r) : adopt_pair(c, fds, 3, "socket");
+}
+Next call_socket_io(Call& c) { return with_fd(c, 0, true); }
+Next call_accept(Call& c) { return call_refuse(c); }
+
+static Next poll_fds(Call& c, int64_t timeout_ns) {
+  const auto n = static_cast<size_t>(c.a[1]);
+  if (n > 0) {
+    if (n > 4096 || !writable(c, 0, n * 8)) return give(c, -EFAULT);
+    return call_refuse(c);
+  }
+  if (timeout_ns < 0) timeout_ns = INT64_MAX / 2 - monotonic_ns();
+  return Host::get().scheduler().sleep(c.guest, monotonic_ns() + timeout_ns, 0);
+}
+Next call_poll(Call& c) { return poll_fds(c, static_cast<int>(c.a[2]) < 0 ? -1 : static_cast<int>(c.a[2]) * 1'000'000ll); }
+Next call_ppoll(Call& c) {
+  const auto* t = c.ptr<const timespec*>(2);
+  if (t && !writable(c, 2, sizeof *t)) return give(c, -EFAULT);
+  return poll_fds(c, t ? t->tv_sec * 1'000'000'000ll + t->tv_nsec : -1);
+}
+Next call_select(Call& c) {
+  if (c.a[0] != 0 || !c.a[4]) return call_refuse(c);
+  if (!writable(c, 4, 16)) return give(c, -EFAULT);
+  const auto* t = c.ptr<const int64_t*>(4);
+  const int64_t ns = t[0] * 1'000'000'000ll + t[1] * (c.nr == SYS_select ? 1000 : 1);
+  return Host::get().scheduler().sleep(c.guest, monotonic_ns() + ns, 0);
+}
+Next call_epoll_ctl(Call& c) { return call_refuse(c); }
+Next call_epoll_wait(Call& c) { return call_refuse(c); }
+
+}  // namespace dmi::host
