@@ -44,8 +44,14 @@ Next adopt(Call& c, long real, std::string path, int flags, const char* what) {
   return give(c, c.guest.files.add(std::move(f), flags & O_CLOEXEC));
 }
 
+// What to open here for a path of the guest: shipped files are elsewhere, and /proc/self/exe is the program, not the host.
+std::string real_path(const std::string& path) {
+  if (path == "/proc/self/exe") return Host::get().config().program;
+  return Host::get().resolve_bundle(path);
+}
+
 Next open_path(Call& c, const std::string& path, int flags, long mode) {
-  const std::string real = Host::get().resolve_bundle(path);
+  const std::string real = real_path(path);
   const long fd = raw_syscall(SYS_openat, AT_FDCWD, reinterpret_cast<long>(real.c_str()), flags | O_CLOEXEC, mode);
   return adopt(c, fd, path, flags, "file");
 }
@@ -75,7 +81,6 @@ bool path_at(Call& c, int dir_arg, int path_arg, std::string& path) {
     }
     path = (base == "/" ? base : base + "/") + path;
   }
-  if (path == "/proc/self/exe") path = Host::get().resolve_bundle(Host::get().config().program);
   return true;
 }
 
@@ -230,7 +235,7 @@ Next call_statat(Call& c) {
 Next call_path(Call& c) {
   std::string path;
   if (!path_at(c, -1, 0, path)) return Next::Continue;
-  path = Host::get().resolve_bundle(path);
+  path = real_path(path);
   return give(c, raw_syscall(c.nr, reinterpret_cast<long>(path.c_str()), c.a[1], c.a[2], c.a[3], c.a[4], c.a[5]));
 }
 
@@ -238,7 +243,7 @@ Next call_path_at(Call& c) {
   if (c.a[1] == 0) return c.nr == SYS_utimensat ? with_fd(c, 0, false) : give(c, -EFAULT);
   std::string path;
   if (!path_at(c, 0, 1, path)) return Next::Continue;
-  path = Host::get().resolve_bundle(path);
+  path = real_path(path);
   return give(c, raw_syscall(c.nr, AT_FDCWD, reinterpret_cast<long>(path.c_str()), c.a[2], c.a[3], c.a[4], c.a[5]));
 }
 
@@ -265,7 +270,7 @@ Next call_symlinkat(Call& c) {
 static Next read_link(Call& c, const std::string& path, int buffer_arg) {
   const long size = c.a[buffer_arg + 1];
   if (size <= 0) return give(c, -EINVAL);
-  if (path == Host::get().resolve_bundle(Host::get().config().program)) {  // /proc/self/exe
+  if (path == "/proc/self/exe") {
     const std::string& name = Host::get().config().program;
     if (!writable(c, buffer_arg, static_cast<size_t>(size))) return give(c, -EFAULT);
     const size_t n = std::min(name.size(), static_cast<size_t>(size));

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include "host.h"
+#include "move_wire.h"
 #include "platform.h"
 #include "syscalls.h"
 
@@ -25,6 +26,8 @@ Next call_mmap(Call& c) {
     file->hash = Host::get().bundle_hash(f->path);
     struct stat st;
     if (fstat(fd, &st) == 0) file->size = static_cast<uint64_t>(st.st_size);
+    // A move compares files by content; the hash is made ready now, so that no thread stands still for it.
+    if (file->hash.empty() && (c.a[2] & PROT_EXEC)) run_in_helper([real = file->real] { hash_file(real); });
   }
   return give(c, c.guest.space.map(static_cast<uint64_t>(c.a[0]), static_cast<uint64_t>(c.a[1]), static_cast<int>(c.a[2]), flags, fd,
                                    static_cast<uint64_t>(c.a[5]), std::move(file)));
