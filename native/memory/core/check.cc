@@ -1,0 +1,49 @@
+// Internal consistency. Level 1 looks at counters, level 2 at every page and directory entry.
+#include "engine_impl.h"
+
+namespace dmi::memory {
+
+std::string EngineImpl::check(int level) const {
+  if (level <= 0) return {};
+  if (offers_out_ < 0 || offered_bytes_ < 0) return "offers out of balance";
+  if (unflushed_.load() < 0) return "barrier arrivals out of balance";
+  if (store_.pages_owned < 0 || store_.bytes_owned < 0) return "page counters out of balance";
+  if (level < 2) return {};
+  int64_t owned = 0;
+  uint64_t acquiring = 0;
+  std::string why;
+  auto& store = const_cast<PageStore&>(store_);
+  store.each_page([&](Page& p) {
+    const auto say = [&](const char* what) { if (why.empty()) why = text("page %llx: %s", static_cast<unsigned long long>(p.key), what); };
+    if (!p.mapping || p.mapping->find(index_of(p.key)) != &p) return say("is not where its mapping looks for it");
+    if (p.base != p.mapping->page_base(index_of(p.key))) say("has the wrong address");
+    if ((p.role == Role::None) != (p.frame == nullptr)) say("role and frame disagree");
+    owned += p.role == Role::Owned;
+    const auto* w = p.work.get();
+    if (!w) return;
+    acquiring += w->acquiring;
+    if (w->busy && p.role != Role::Owned) say("is busy without being owned");
+    if (w->busy != (busy_.count(&p) != 0)) say("busy list disagrees");
+    if (w->busy && (p.access != 0)) say("is busy but open to hot paths");
+    if (!w->staged.empty() && p.role != Role::Copy) say("has staged writes without a copy");
+    if (!w->staged.empty() && p.access != 0) say("has staged writes but may be read");
+    if (!w->sharers.empty() && p.role != Role::Owned) say("has sharers without being owned");
+    if (!w->sharers.empty() && (p.access & Page::kWrite)) say("has sharers but hot writes are allowed");
+    if (p.role == Role::Owned && !w->busy && !w->queue.empty()) say("is idle with a queue");
+    if (w->acquiring && p.role == Role::Owned) say("acquires what it owns");
+    if (!w->readers.empty() && w->fetches == 0 && w->staged.empty()) say("has readers that nothing will serve");
+  });
+  if (!why.empty()) return why;
+  if (owned != store_.pages_owned) return "count of owned pages is wrong";
+  if (acquiring != acquiring_) return "count of acquisitions is wrong";
+  for (uint32_t s = 0; s < kShards; s++) {
+    if (!shards_[s].here) continue;
+    if (view_.home(s) != self_) return text("shard %u is here but belongs to member %d", s, view_.home(s));
+    if (!shards_[s].waiting.empty()) return text("shard %u is here with requests waiting for it", s);
+    for (auto& [key, e] : shards_[s].here->pages)
+      if (shard_of_page(key) != s) return text("page %llx is in the wrong shard", static_cast<unsigned long long>(key));
+  }
+  return {};
+}
+
+}  // namespace dmi::memory

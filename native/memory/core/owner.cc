@@ -1,0 +1,463 @@
+// What an owner does with its pages. Operations on one page happen one after the other: a write that has to wait for
+// sharers makes the page busy and everything later queues behind it. Pages do not wait for each other.
+#include "messages.h"
+
+namespace dmi::memory {
+
+PageWork& EngineImpl::work(Page& p) {
+  if (!p.work) p.work = std::make_unique<PageWork>();
+  return *p.work;
+}
+
+void EngineImpl::refresh(Page& p) {
+  const auto* w = p.work.get();
+  uint8_t access = 0;
+  if (p.role == Role::Owned && !(w && w->busy)) {
+    access = Page::kRead;
+    if (!w || (w->sharers.empty() && w->watchers.empty())) access |= Page::kWrite;
+  } else if (p.role == Role::Copy && !(w && !w->staged.empty())) {
+    access = Page::kRead;
+  }
+  store_.set_access(p, access);
+}
+
+void EngineImpl::tidy(Page& p) {
+  if (p.work && p.work->idle()) p.work.reset();
+  if (p.role == Role::None && !p.work) store_.release(p);
+}
+
+uint32_t EngineImpl::data_bytes(const PageReq& r, uint64_t len) {
+  switch (r.kind) {
+    case OpKind::Write: case OpKind::Fas: return static_cast<uint32_t>(len);
+    case OpKind::Cas: return static_cast<uint32_t>(2 * len);
+    case OpKind::Fad: return 8;
+    case OpKind::Function: return r.in_size;
+    default: return 0;
+  }
+}
+
+void EngineImpl::answer(PageTask& t, int error, uint64_t ver, Data data) {
+  if (t.local) return finish_part(*t.local, t.index, error, data.bytes);
+  const PageAnsPart part{t.index, error, ver, data.bytes.size()};
+  add_answer(t.requester, t.op, part, std::move(data));
+}
+
+// ---- requests ----------------------------------------------------------------------------------------------------------
+void EngineImpl::on(MemberId from, uint64_t epoch, PageReq& m, Bytes data) {
+  const bool read = m.kind == OpKind::Read;
+  const bool known = read || m.kind == OpKind::Write || m.kind == OpKind::Cas || m.kind == OpKind::Fas || m.kind == OpKind::Fad || m.kind == OpKind::Function;
+  if (!known || m.requester < 0) return broke_protocol(from, "a page request of unknown kind");
+  const PageReq head{m.requester, m.op, m.kind, m.mode, 0, m.tag, m.in_size, m.out_size, 0, 0, {}};
+  for (auto& part : m.parts) {
+    if (part.len > data.size() && !read && m.kind != OpKind::Fad && m.kind != OpKind::Function) return broke_protocol(from, "a page request without its data");
+    const size_t bytes = data_bytes(m, part.len);
+    if (bytes > data.size()) return broke_protocol(from, "a page request without its data");
+    const auto mine = data.first(bytes);
+    data = data.subspan(bytes);
+    auto* map = store_.mapping(mapping_of(part.key));
+    if (map && map->dead.load(std::memory_order_relaxed)) {
+      answer_error(m.requester, m.op, part.index, EINVAL);
+      continue;
+    }
+    if (!map && (m.flags & PageReq::kViaHome)) {
+      map = learn(mapping_of(part.key), m.page_size, m.page_count);
+      if (!map) {
+        broke_protocol(from, "a page of an impossible mapping");
+        continue;
+      }
+    }
+    auto* p = map ? map->find(index_of(part.key)) : nullptr;
+    const bool owned = p && p->role == Role::Owned;
+    if (!owned && !(m.flags & PageReq::kViaHome)) {
+      home_part(head, part, mine, epoch, from);
+      continue;
+    }
+    if (index_of(part.key) >= static_cast<uint64_t>(map->page_count) || part.off > static_cast<uint64_t>(map->page_size) ||
+        part.len > static_cast<uint64_t>(map->page_size) - part.off || (m.kind == OpKind::Fad && part.len != 8)) {
+      answer_error(m.requester, m.op, part.index, EINVAL);
+      continue;
+    }
+    if (!p) p = &store_.get(*map, index_of(part.key));
+    PageTask t;
+    t.requester = m.requester;
+    t.op = m.op;
+    t.index = part.index;
+    t.kind = m.kind;
+    t.mode = m.mode;
+    t.tag = m.tag;
+    t.in_size = m.in_size;
+    t.out_size = m.out_size;
+    t.off = part.off;
+    t.len = part.len;
+    t.data = mine;
+    if (m.requester == self_) {  // our own request came round: its data is in our buffers
+      t.local = state(m.op);
+      if (!t.local || t.index >= t.local->parts.size()) continue;
+      t.data = t.local->parts[t.index].data;
+      t.local->parts[t.index].sinking = kNoMember;
+    }
+    if (!owned && (m.flags & PageReq::kCreate)) become_owner(*p, PageFrame::make(map->page_size), 0, {});
+    if (p->role == Role::Owned) {
+      accept(*p, std::move(t));
+    } else {  // we are to be the owner, and the page (or the order to create it) is on its way
+      t.keep_data();
+      work(*p).queue.push_back(std::move(t));
+    }
+  }
+  if (!data.empty()) broke_protocol(from, "a page request with more data than it names");
+}
+
+void EngineImpl::accept(Page& p, PageTask task) {
+  if (p.work && (p.work->busy || !p.work->queue.empty())) {
+    task.keep_data();
+    p.work->queue.push_back(std::move(task));
+    return;
+  }
+  run(p, task);
+}
+
+void EngineImpl::run_queue(Page& p) {
+  const auto key = p.key;
+  for (;;) {
+    auto* q = store_.find(key);
+    if (!q || q->role != Role::Owned || !q->work || q->work->busy || q->work->queue.empty()) break;
+    auto task = std::move(q->work->queue.front());
+    q->work->queue.pop_front();
+    if (!task.own.empty()) task.data = task.own;
+    run(*q, task);
+  }
+  if (auto* q = store_.find(key)) {
+    refresh(*q);
+    tidy(*q);
+  }
+}
+
+// One operation on an owned page that is not busy.
+void EngineImpl::run(Page& p, PageTask& task) {
+  if (task.transfer_to != kNoMember) return hand_over(p, task.transfer_to);
+  if (task.local && task.local->parts[task.index].fetch) {
+    // It had been sent as a fetch and has come back to us, who own the page by now.
+    task.local->parts[task.index].fetch = false;
+    if (p.work && p.work->fetches > 0) p.work->fetches--;
+  }
+  if (task.kind == OpKind::Read) return read_page(p, task);
+  write_page(p, task);
+}
+
+void EngineImpl::read_page(Page& p, PageTask& t) {
+  const bool cache = t.mode != Mode::Get && t.requester != self_;
+  const uint64_t off = cache ? 0 : t.off;
+  const uint64_t len = cache ? static_cast<uint64_t>(p.size) : t.len;
+  if (cache) {
+    auto& sharers = work(p).sharers;
+    auto at = std::find_if(sharers.begin(), sharers.end(), [&](auto& s) { return s.member == t.requester; });
+    if (at == sharers.end()) sharers.push_back({t.requester, t.mode == Mode::Update});
+    else at->update = t.mode == Mode::Update;
+    refresh(p);  // from here on hot writes must not change it silently
+  }
+  if (t.local) {
+    auto* to = t.local->parts[t.index].to;
+    p.lock.lock();
+    std::memcpy(to, p.data + off, len);
+    p.lock.unlock();
+    return finish_part(*t.local, t.index, 0, {to, len}, true);
+  }
+  p.lock.lock();
+  Data d{{p.data + off, len}, nullptr, false};
+  // Bytes in flight freeze the frame, so a big page is not frozen for the sake of a small part of it.
+  if (len >= 4096 && len * 8 >= static_cast<uint64_t>(p.size)) d.keep = p.frame->keep();
+  answer(t, 0, p.ver, std::move(d));  // copies, unless kept
+  p.lock.unlock();
+}
+
+// ---- writes ------------------------------------------------------------------------------------------------------------
+void EngineImpl::write_page(Page& p, PageTask& t) {
+  if (t.kind == OpKind::Write && t.len == 0) return answer(t, 0);
+  if (p.work) std::erase_if(p.work->sharers, [&](auto& s) { return view_.is_gone(s.member); });
+  if (t.kind == OpKind::Function) {
+    auto& w = work(p);
+    w.busy = true;
+    busy_.insert(&p);
+    t.keep_data();
+    w.current = std::move(t);
+    if (!w.current.own.empty()) w.current.data = w.current.own;
+    refresh(p);
+    const auto ver = p.ver + 1;
+    for (auto& s : w.sharers) w.unacked.push_back(s.member);
+    for (auto& s : w.sharers) send(s.member, Invalidate{p.key, ver});
+    if (w.unacked.empty()) start_function(p);
+    return;
+  }
+  // What will be written, and the answer.
+  std::byte small[16];
+  std::vector<std::byte> before;
+  Bytes bytes = t.data;
+  Bytes result;
+  p.lock.lock();
+  const std::byte* now = p.data + t.off;
+  if (t.kind == OpKind::Cas) {
+    const bool equal = std::memcmp(now, t.data.data(), t.len) == 0;
+    small[8] = std::byte{equal};
+    result = {small + 8, 1};
+    if (!equal) {
+      p.lock.unlock();
+      refresh(p);
+      return answer(t, 0, p.ver, {result});
+    }
+    bytes = t.data.subspan(t.len);
+  } else if (t.kind == OpKind::Fad) {
+    uint64_t old, add;
+    std::memcpy(&old, now, 8);
+    std::memcpy(&add, t.data.data(), 8);
+    std::memcpy(small + 8, &old, 8);
+    result = {small + 8, 8};
+    old += add;
+    std::memcpy(small, &old, 8);
+    bytes = {small, 8};
+  } else if (t.kind == OpKind::Fas) {
+    before.assign(now, now + t.len);
+    result = before;
+  }
+  if (!p.work || p.work->sharers.empty()) {
+    std::memcpy(store_.writable(p) + t.off, bytes.data(), bytes.size());
+    p.lock.unlock();
+    refresh(p);
+    answer(t, 0, p.ver, {result});
+    wake_watchers(p);
+    return;
+  }
+  p.lock.unlock();
+  auto& w = *p.work;
+  w.busy = true;
+  busy_.insert(&p);
+  w.effect.assign(bytes.begin(), bytes.end());
+  w.effect_off = t.off;
+  w.result.assign(result.begin(), result.end());
+  w.current = std::move(t);
+  w.current.own = {};
+  w.current.data = {};
+  refresh(p);
+  const auto ver = p.ver + 1;
+  const bool only = w.sharers.size() == 1;
+  auto shared = std::make_shared<std::vector<std::byte>>(w.effect);
+  for (auto& s : w.sharers) w.unacked.push_back(s.member);
+  for (auto& s : w.sharers) {
+    if (s.update) send(s.member, Stage{p.key, ver, w.effect_off, only}, {*shared, shared});
+    else send(s.member, Invalidate{p.key, ver});
+  }
+}
+
+void EngineImpl::on(MemberId from, uint64_t, Ack& m, Bytes) {
+  auto* p = store_.find(m.key);
+  if (!p || p->role != Role::Owned || !p->work || !p->work->busy || m.ver != p->ver + 1) return;
+  auto& w = *p->work;
+  auto at = std::find(w.unacked.begin(), w.unacked.end(), from);
+  if (at == w.unacked.end()) return;
+  w.unacked.erase(at);
+  if (!m.held) std::erase_if(w.sharers, [&](auto& s) { return s.member == from; });
+  if (!w.unacked.empty()) return;
+  commit_write(*p);
+}
+
+// Every copy is gone or staged: the write takes place now.
+void EngineImpl::commit_write(Page& p) {
+  auto& w = *p.work;
+  if (w.current.kind == OpKind::Function) return start_function(p);
+  p.ver++;
+  p.lock.lock();
+  std::memcpy(store_.writable(p) + w.effect_off, w.effect.data(), w.effect.size());
+  p.lock.unlock();
+  std::erase_if(w.sharers, [&](auto& s) { return view_.is_gone(s.member); });
+  for (auto& s : w.sharers) send(s.member, Commit{p.key, p.ver});
+  w.busy = false;
+  busy_.erase(&p);
+  auto task = std::move(w.current);
+  auto result = std::move(w.result);
+  w.current = {};
+  w.effect = {};
+  w.result = {};
+  answer(task, 0, p.ver, {result});
+  wake_watchers(p);
+  run_queue(p);
+}
+
+struct RunningFunction {
+  PageKey key;
+  PageFrame* frame;       // alive while the function runs, even if the mapping is not
+  std::vector<std::byte> in, out;
+};
+
+void EngineImpl::start_function(Page& p) {
+  auto& w = *p.work;
+  w.sharers.clear();
+  p.ver++;
+  p.lock.lock();
+  auto* bytes = store_.writable(p);
+  p.lock.unlock();
+  auto running = std::make_unique<RunningFunction>();
+  running->key = p.key;
+  running->frame = p.frame;
+  p.frame->ref();
+  running->in.assign(w.current.data.begin(), w.current.data.end());
+  running->out.resize(w.current.out_size);
+  auto* call = new FunctionCall{bytes + w.current.off, static_cast<int64_t>(w.current.len), running->in.data(),
+                                static_cast<int64_t>(running->in.size()), running->out.data(), static_cast<int64_t>(running->out.size()),
+                                w.current.tag, 0, nullptr};
+  call->engine = running.release();
+  w.function = call;
+  out_->functions.push_back(call);
+}
+
+void EngineImpl::function_done(FunctionCall* call, Outbox& out) {
+  Entry entry(*this, out);
+  std::unique_ptr<FunctionCall> owned(call);
+  std::unique_ptr<RunningFunction> running(static_cast<RunningFunction*>(call->engine));
+  running->frame->unref();
+  auto* p = store_.find(running->key);
+  if (!p || !p->work || p->work->function != call) return;  // unmapped while it ran
+  auto& w = *p->work;
+  w.function = nullptr;
+  w.busy = false;
+  busy_.erase(p);
+  auto task = std::move(w.current);
+  w.current = {};
+  answer(task, call->error, p->ver, call->error ? Data{} : Data{running->out});
+  wake_watchers(*p);
+  run_queue(*p);
+}
+
+// ---- ownership ---------------------------------------------------------------------------------------------------------
+void EngineImpl::acquire(Page& p, MemberId from) {
+  work(p).acquiring = true;
+  acquiring_++;
+  to_home(shard_of_page(p.key), Acquire{self_, from, p.key});
+}
+
+void EngineImpl::become_owner(Page& p, PageFrame* frame, uint64_t ver, std::vector<Sharer> sharers) {
+  if (p.role == Role::Owned) return frame->unref();
+  auto& w = work(p);
+  if (w.acquiring) acquiring_--;
+  w.acquiring = false;
+  w.offered_by = kNoMember;
+  w.staged.clear();
+  w.min_ver = 0;
+  store_.set_frame(p, frame, Role::Owned);
+  p.ver = ver;
+  w.sharers = std::move(sharers);
+  std::erase_if(w.sharers, [&](auto& s) { return s.member == self_ || view_.is_gone(s.member); });
+  auto readers = std::move(w.readers);
+  w.readers.clear();
+  for (auto& r : readers) w.queue.push_back(local_task(*r.op, r.index));
+  wake_watchers(p);
+  run_queue(p);
+}
+
+void EngineImpl::on(MemberId from, uint64_t, PageMove& m, Bytes data) {
+  auto* map = learn(mapping_of(m.key), m.page_size, m.page_count);
+  if (!map) return;  // unmapped meanwhile
+  if (static_cast<int64_t>(data.size()) != map->page_size || index_of(m.key) >= static_cast<uint64_t>(map->page_count))
+    return broke_protocol(from, "a page of the wrong size");
+  auto& p = store_.get(*map, index_of(m.key));
+  auto* frame = PageFrame::make(map->page_size);
+  std::memcpy(frame->bytes(), data.data(), data.size());
+  to_home(shard_of_page(m.key), Owned{self_, m.key});
+  become_owner(p, frame, m.ver, std::move(m.sharers));
+}
+
+void EngineImpl::on(MemberId from, uint64_t, Transfer& m, Bytes) {
+  auto* map = store_.mapping(mapping_of(m.key));
+  if (map && map->dead.load(std::memory_order_relaxed)) return;
+  if (!map || index_of(m.key) >= static_cast<uint64_t>(map->page_count)) return broke_protocol(from, "a transfer of an unknown page");
+  auto& p = store_.get(*map, index_of(m.key));
+  PageTask t;
+  t.transfer_to = m.to;
+  if (p.role == Role::Owned) {
+    const auto key = p.key;
+    accept(p, std::move(t));
+    if (auto* q = store_.find(key)) tidy(*q);
+  } else {
+    work(p).queue.push_back(std::move(t));
+  }
+}
+
+void EngineImpl::hand_over(Page& p, MemberId to) {
+  const auto key = p.key;
+  auto& w = work(p);
+  if (to == self_ || view_.is_gone(to)) {  // nobody would keep it there: it stays
+    to_home(shard_of_page(key), Owned{self_, key});
+    return;
+  }
+  auto* map = p.mapping;
+  std::erase_if(w.sharers, [&](auto& s) { return s.member == to || view_.is_gone(s.member); });
+  store_.set_access(p, 0);
+  send(to, PageMove{key, p.ver, map->page_size, map->page_count, std::move(w.sharers)},
+       {{p.data, static_cast<size_t>(p.size)}, p.frame->keep()});
+  w.sharers.clear();
+  stats_.pages_handed_over++;
+  if (w.offered_away) {
+    w.offered_away = false;
+    offers_out_--;
+    offered_bytes_ -= p.size;
+    refusals_.erase(key);
+  }
+  store_.set_frame(p, nullptr, Role::None);
+  store_.set_hint(*map, index_of(key), to);
+  // What queues here runs at the new owner. It gets these after the page: one channel, one order.
+  auto queue = std::move(w.queue);
+  w.queue.clear();
+  wake_watchers(p);
+  for (auto& t : queue) reroute(t, key, to);
+}
+
+void EngineImpl::reroute(PageTask& t, PageKey key, MemberId to) {
+  if (t.transfer_to != kNoMember) return;
+  if (t.local) return start_part(*t.local, t.index);
+  const PageReq head{t.requester, t.op, t.kind, t.mode, 0, t.tag, t.in_size, t.out_size, 0, 0, {}};
+  add_part(to, head, {t.index, key, t.off, t.len}, {t.own});
+}
+
+void EngineImpl::on(MemberId from, uint64_t, Granted& m, Bytes) {
+  auto* map = store_.mapping(mapping_of(m.key));
+  if (!map) map = learn(mapping_of(m.key), m.page_size, m.page_count);
+  if (!map || map->dead.load(std::memory_order_relaxed)) return;
+  if (index_of(m.key) >= static_cast<uint64_t>(map->page_count)) return broke_protocol(from, "a grant of an unknown page");
+  auto& p = store_.get(*map, index_of(m.key));
+  auto& w = work(p);
+  if (m.what == Granted::Create) {
+    become_owner(p, PageFrame::make(map->page_size), 0, {});
+    return;
+  }
+  if (w.acquiring) acquiring_--;
+  w.acquiring = false;
+  if (m.what == Granted::Refused) {
+    const auto by = std::exchange(w.offered_by, kNoMember);
+    if (by != kNoMember) send(by, OfferAns{{m.key}});
+    if (p.role != Role::Owned) {
+      std::vector<PageTask> mine;
+      for (auto& t : w.queue)
+        if (t.local) mine.push_back(std::move(t));
+      std::erase_if(w.queue, [](auto& t) { return t.local != nullptr; });
+      for (auto& t : mine) {
+        if (by == kNoMember) t.local->parts[t.index].put_only = true;  // the home knows already that we are leaving
+        start_part(*t.local, t.index);
+      }
+    }
+  }
+  if (auto* q = store_.find(m.key)) tidy(*q);
+}
+
+void EngineImpl::forget_member(MemberId gone) {
+  std::vector<Page*> waiting;
+  for (auto* p : busy_)
+    if (std::erase(p->work->unacked, gone) && p->work->unacked.empty() && !p->work->function) waiting.push_back(p);
+  for (auto* p : waiting)
+    if (busy_.count(p)) commit_write(*p);
+  drain_wait_.erase(gone);
+  if (auto* here = shards_[kAuthorityShard].here.get()) {
+    std::vector<uint32_t> ids;
+    for (auto& [id, u] : here->authority->unmapping) ids.push_back(id);
+    for (auto id : ids) unmap_acked(*here->authority, id, gone);
+  }
+}
+
+}  // namespace dmi::memory

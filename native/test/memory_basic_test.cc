@@ -1,0 +1,256 @@
+// The memory engine's core on a quiet network: what each operation promises, on 1 to 4 members.
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "memory/sim/world.h"
+
+namespace dmi::memory {
+namespace {
+
+using sim::World;
+
+struct Cluster {
+  explicit Cluster(int members, uint64_t seed = 1, int64_t pool = 1 << 30) : world(seed) {
+    world.check_level = 2;
+    for (int i = 0; i < members; i++) world.add(MemberState::Active, pool);
+    world.publish();
+    world.settle();
+  }
+  ~Cluster() {
+    world.settle();
+    for (auto& p : world.problems) ADD_FAILURE() << p;
+  }
+  Op& run(MemberId at, Op& op) {
+    if (!world.submit(at, &op)) world.wait(&op, at);
+    return op;
+  }
+  GlobalAddr map(MemberId at, int64_t page_size, int64_t pages) {
+    Op op;
+    op.kind = OpKind::Mmap;
+    op.size = page_size;
+    op.value = pages;
+    run(at, op);
+    EXPECT_EQ(op.error, 0) << op.message;
+    return op.value;
+  }
+  int unmap(MemberId at, GlobalAddr addr) {
+    Op op;
+    op.kind = OpKind::Munmap;
+    op.addr = addr;
+    return run(at, op).error;
+  }
+  int read(MemberId at, GlobalAddr addr, void* to, int64_t size, Mode mode = Mode::Get) {
+    Piece piece{addr, size, static_cast<std::byte*>(to)};
+    Op op;
+    op.kind = OpKind::Read;
+    op.mode = mode;
+    op.pieces = {&piece, 1};
+    return run(at, op).error;
+  }
+  int write(MemberId at, GlobalAddr addr, const void* from, int64_t size, Mode mode = Mode::Put) {
+    Piece piece{addr, size, static_cast<std::byte*>(const_cast<void*>(from))};
+    Op op;
+    op.kind = OpKind::Write;
+    op.mode = mode;
+    op.pieces = {&piece, 1};
+    return run(at, op).error;
+  }
+  int64_t get(MemberId at, GlobalAddr addr, Mode mode = Mode::Get) {
+    int64_t v = -1;
+    EXPECT_EQ(read(at, addr, &v, 8, mode), 0);
+    return v;
+  }
+  void put(MemberId at, GlobalAddr addr, int64_t v, Mode mode = Mode::Put) { EXPECT_EQ(write(at, addr, &v, 8, mode), 0); }
+  int64_t fad(MemberId at, GlobalAddr addr, int64_t add, Mode mode = Mode::Put) {
+    Op op;
+    op.kind = OpKind::Fad;
+    op.mode = mode;
+    op.addr = addr;
+    op.value = add;
+    EXPECT_EQ(run(at, op).error, 0) << op.message;
+    return op.value;
+  }
+  World world;
+};
+
+TEST(Memory, FreshMappingReadsAsZeroEverywhere) {
+  for (int n : {1, 2, 4}) {
+    Cluster c(n);
+    const auto a = c.map(0, 64, 100);
+    std::vector<char> bytes(6400, 'x');
+    for (int m = 0; m < n; m++) {
+      ASSERT_EQ(c.read(m, a, bytes.data(), 6400), 0);
+      EXPECT_EQ(std::count(bytes.begin(), bytes.end(), 0), 6400);
+    }
+  }
+}
+
+TEST(Memory, WriteIsSeenByEveryMemberInEveryMode) {
+  for (int n : {1, 2, 4}) {
+    Cluster c(n);
+    const auto a = c.map(0, 128, 16);
+    int64_t v = 1;
+    for (auto write : {Mode::Put, Mode::Exclusive})
+      for (int w = 0; w < n; w++)
+        for (int page = 0; page < 16; page += 5) {
+          for (int r = 0; r < n; r++) c.get(r, a + page * 128, r % 2 ? Mode::Update : Mode::Invalidate);
+          c.put(w, a + page * 128, ++v, write);
+          for (auto mode : {Mode::Get, Mode::Invalidate, Mode::Update})
+            for (int r = 0; r < n; r++) EXPECT_EQ(c.get(r, a + page * 128, mode), v);
+        }
+  }
+}
+
+TEST(Memory, UnalignedAccessSpansPagesOfAnySize) {
+  for (int64_t page : {1, 3, 8, 24, 1000, 4096}) {
+    Cluster c(3);
+    c.world.check_level = page < 24 ? 1 : 2;
+    const auto a = c.map(1, page, 9000 / page + 1);
+    std::vector<unsigned char> out(9000), in(9000);
+    for (size_t i = 0; i < out.size(); i++) out[i] = static_cast<unsigned char>(i * 7);
+    ASSERT_EQ(c.write(2, a, out.data(), 9000), 0);
+    ASSERT_EQ(c.read(0, a + 11, in.data() + 11, 8001, Mode::Invalidate), 0);
+    EXPECT_EQ(std::memcmp(in.data() + 11, out.data() + 11, 8001), 0);
+    ASSERT_EQ(c.read(0, a + 13, in.data() + 13, 8001, Mode::Update), 0);
+    EXPECT_EQ(std::memcmp(in.data() + 13, out.data() + 13, 8001), 0);
+  }
+}
+
+TEST(Memory, AtomicsHoldOnEveryMember) {
+  Cluster c(3);
+  const auto a = c.map(0, 64, 4);
+  int64_t sum = 0;
+  for (int i = 0; i < 30; i++) {
+    EXPECT_EQ(c.fad(i % 3, a + 64, i, i % 2 ? Mode::Put : Mode::Exclusive), sum);
+    sum += i;
+  }
+  int64_t expect = sum, next = 7;
+  Op cas;
+  cas.kind = OpKind::Cas;
+  cas.mode = Mode::Put;
+  cas.addr = a + 64;
+  cas.size = 8;
+  cas.in = reinterpret_cast<std::byte*>(&expect);
+  cas.in2 = reinterpret_cast<std::byte*>(&next);
+  c.run(1, cas);
+  EXPECT_EQ(cas.value, 1);
+  c.run(2, cas);
+  EXPECT_EQ(cas.value, 0);
+  int64_t old = 0, store = 9;
+  Op fas;
+  fas.kind = OpKind::Fas;
+  fas.mode = Mode::Exclusive;
+  fas.addr = a + 64;
+  fas.size = 8;
+  fas.in = reinterpret_cast<std::byte*>(&store);
+  fas.out = reinterpret_cast<std::byte*>(&old);
+  c.run(0, fas);
+  EXPECT_EQ(old, 7);
+  EXPECT_EQ(c.get(1, a + 64), 9);
+}
+
+TEST(Memory, HotPathsHitOnlyWhatIsHereAndValid) {
+  Cluster c(2);
+  const auto a = c.map(0, 64, 2);
+  int64_t v = 5, r = 0;
+  EXPECT_EQ(c.world.node(0).engine->try_read(a, 8, &r, Mode::Get), 0);  // nobody has touched it
+  c.put(0, a, 5, Mode::Exclusive);
+  auto& owner = *c.world.node(0).engine;
+  auto& other = *c.world.node(1).engine;
+  EXPECT_EQ(owner.try_read(a, 8, &r, Mode::Get), 1);
+  EXPECT_EQ(r, 5);
+  v = 6;
+  EXPECT_EQ(owner.try_write(a, 8, &v, Mode::Put), 1);
+  EXPECT_EQ(owner.try_fad(a, 4, &r), 1);
+  EXPECT_EQ(r, 6);
+  EXPECT_EQ(other.try_read(a, 8, &r, Mode::Get), 0);
+  EXPECT_EQ(c.get(1, a, Mode::Invalidate), 10);
+  EXPECT_EQ(other.try_read(a, 8, &r, Mode::Get), 1);
+  EXPECT_EQ(r, 10);
+  EXPECT_EQ(owner.try_write(a, 8, &v, Mode::Put), 0);  // a sharer must hear of it
+  EXPECT_EQ(owner.try_fad(a, 4, &r), 0);
+  c.put(0, a, 11);
+  EXPECT_EQ(other.try_read(a, 8, &r, Mode::Get), 0);   // invalidated
+  EXPECT_EQ(c.get(1, a, Mode::Update), 11);
+  c.put(0, a, 12);
+  EXPECT_EQ(other.try_read(a, 8, &r, Mode::Get), 1);   // pushed
+  EXPECT_EQ(r, 12);
+  EXPECT_EQ(owner.try_read(a + 128, 8, &r, Mode::Get), 0);
+  EXPECT_EQ(owner.try_read(a + 124, 8, &r, Mode::Get), 0);
+}
+
+TEST(Memory, BadRequestsAreRefusedWithAReason) {
+  Cluster c(2);
+  const auto a = c.map(0, 64, 2);
+  char buf[256];
+  EXPECT_EQ(c.read(0, a + 128, buf, 1), EINVAL);
+  EXPECT_EQ(c.read(0, a + 120, buf, 9), EINVAL);
+  EXPECT_EQ(c.read(0, 0, buf, 9), EINVAL);
+  EXPECT_EQ(c.read(0, -5, buf, 9), EINVAL);
+  EXPECT_EQ(c.read(0, a, buf, -1), EINVAL);
+  EXPECT_EQ(c.read(0, a, buf, INT64_MAX), EINVAL);
+  EXPECT_EQ(c.read(1, (77ll << 40) + 3, buf, 9), EINVAL);
+  EXPECT_EQ(c.read(0, a, buf, 0), 0);
+  EXPECT_EQ(c.read(0, a, buf, 8, Mode::Put), EINVAL);
+  EXPECT_EQ(c.write(0, a, buf, 8, Mode::Get), EINVAL);
+  Op fad;
+  fad.kind = OpKind::Fad;
+  fad.mode = Mode::Put;
+  fad.addr = a + 60;
+  EXPECT_EQ(c.run(0, fad).error, EINVAL);
+  EXPECT_FALSE(fad.message.empty());
+  EXPECT_EQ(c.unmap(1, a + 64), EINVAL);
+  EXPECT_EQ(c.unmap(1, a), 0);
+  EXPECT_EQ(c.unmap(1, a), EINVAL);
+  EXPECT_EQ(c.read(0, a, buf, 8), EINVAL);
+  EXPECT_EQ(c.read(1, a, buf, 8), EINVAL);
+}
+
+TEST(Memory, MappingBeyondThePoolIsRefusedAndMemoryComesBack) {
+  Cluster c(2, 1, 1 << 20);
+  Op op;
+  op.kind = OpKind::Mmap;
+  op.size = 1 << 20;
+  op.value = 3;
+  EXPECT_EQ(c.run(0, op).error, ENOMEM);
+  EXPECT_NE(op.message.find("3145728"), std::string::npos) << op.message;
+  const auto a = c.map(0, 1 << 20, 2);
+  op.value = 1;
+  EXPECT_EQ(c.run(0, op).error, ENOMEM);
+  EXPECT_EQ(c.unmap(0, a), 0);
+  c.map(1, 1 << 20, 2);
+}
+
+TEST(Memory, FirstOwnersAreDealtRoundRobin) {
+  Cluster c(4);
+  const auto a = c.map(0, 64, 40);
+  std::vector<char> buf(64 * 40);
+  c.read(2, a, buf.data(), 64 * 40);
+  for (int m = 0; m < 4; m++) EXPECT_EQ(c.world.node(m).engine->stats().pages_owned, 10) << m;
+}
+
+TEST(Memory, DrainLosesNothing) {
+  Cluster c(4);
+  const auto a = c.map(0, 64, 200);
+  for (int i = 0; i < 200; i++) c.put(i % 4, a + 64 * i, i, i % 3 ? Mode::Put : Mode::Exclusive);
+  for (int leaver : {3, 0, 1}) {
+    c.world.set_state(leaver, MemberState::Draining);
+    c.world.publish();
+    c.world.drain(leaver);
+    c.world.settle();
+    EXPECT_TRUE(c.world.node(leaver).drained);
+    c.world.remove(leaver);
+    c.world.publish();
+    c.world.settle();
+    c.world.kill(leaver);
+    for (int i = 0; i < 200; i++) EXPECT_EQ(c.get(2, a + 64 * i), i);
+  }
+  c.world.add();
+  c.world.publish();
+  c.world.settle();
+  for (int i = 0; i < 200; i++) EXPECT_EQ(c.get(4, a + 64 * i, Mode::Invalidate), i);
+}
+
+}  // namespace
+}  // namespace dmi::memory
