@@ -24,14 +24,27 @@ export class LocalCluster {
 
   static async start(options: LocalClusterOptions): Promise<LocalCluster> {
     const { nodes, listen = '127.0.0.1:0', token = null, log } = options;
-    const coordinator = await Coordinator.start({ listen, token, log: log.child({ part: 'coordinator' }), ...options.coordinator });
+    const coordinator = await Coordinator.start({
+      listen,
+      token,
+      log: log.child({ part: 'coordinator' }),
+      ...options.coordinator,
+    });
     const cluster = new LocalCluster(coordinator, []);
     try {
       const cores = options.cores ?? Math.max(1, Math.floor(defaultCores() / nodes));
       const memory = options.memory ?? Math.floor(defaultMemory() / nodes);
       for (let i = 1; i <= nodes; i++) {
         const name = `node-${i}`;
-        const agent = await Agent.start({ join: coordinator.address, token, name, cores, memory, log: log.child({ part: name }), ...options.agent });
+        const agent = await Agent.start({
+          join: coordinator.address,
+          token,
+          name,
+          cores,
+          memory,
+          log: log.child({ part: name }),
+          ...options.agent,
+        });
         cluster.agents.push(agent);
       }
       return cluster;

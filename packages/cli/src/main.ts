@@ -40,7 +40,8 @@ function makeProgram(): Command {
   tableCommands(program);
   controlCommands(program);
   doctorCommand(program);
-  for (const command of program.commands) command.exitOverride().showHelpAfterError('(add --help to see how it is used)');
+  for (const command of program.commands)
+    command.exitOverride().showHelpAfterError('(add --help to see how it is used)');
   return program;
 }
 
@@ -52,7 +53,11 @@ async function main(): Promise<number> {
     if (thrown instanceof Exit) return thrown.status;
     if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? EXIT.done : EXIT.usage;
     const error = asDmiError(thrown);
-    process.stderr.write(error.code === 'internal' ? `dmi: internal error: ${error.cause instanceof Error ? error.cause.stack : error.message}\n` : explain(error));
+    process.stderr.write(
+      error.code === 'internal'
+        ? `dmi: internal error: ${error.cause instanceof Error ? error.cause.stack : error.message}\n`
+        : explain(error),
+    );
     return exitStatus(error);
   }
 }

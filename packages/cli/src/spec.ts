@@ -16,7 +16,9 @@ const PRIVATE = new Set(['DMI_TOKEN', 'DMI_ADDRESS', 'DMI_RANK', 'DMI_SIZE', 'DM
 /** The job that runs a program here as it would run without us: same arguments, environment and directory. */
 export function makeSpec(program: LoadedProgram, argv: readonly string[], options: SpecOptions): JobSpec {
   const { n, threadMemory, peerTimeout, balance, zone } = options;
-  const env = Object.entries(process.env).flatMap(([name, value]) => (value === undefined || PRIVATE.has(name) ? [] : [`${name}=${value}`]));
+  const env = Object.entries(process.env).flatMap(([name, value]) =>
+    value === undefined || PRIVATE.has(name) ? [] : [`${name}=${value}`],
+  );
   return {
     name: basename(program.path),
     kind: program.elf.hasDmiMain ? 'main' : 'spmd',

@@ -8,7 +8,8 @@ const UNITS: Record<string, number> = { '': 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 3
 export function size(value: string): number {
   const [, digits, unit] = /^(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?$/i.exec(value.trim()) ?? [];
   const bytes = Math.round(Number(digits) * (UNITS[(unit ?? '').toUpperCase()] ?? Number.NaN));
-  if (!Number.isSafeInteger(bytes) || bytes <= 0) throw new InvalidArgumentError('write a size like 512M, 4G or 65536.');
+  if (!Number.isSafeInteger(bytes) || bytes <= 0)
+    throw new InvalidArgumentError('write a size like 512M, 4G or 65536.');
   return bytes;
 }
 
@@ -32,6 +33,10 @@ export function readToken(file: string | undefined): string | null {
     if (token === '') throw new Error('it is empty');
     return token;
   } catch (cause) {
-    throw new DmiError('usage', `cannot read the token from ${file}: ${cause instanceof Error ? cause.message : cause}`, { cause, hint: 'write one there: openssl rand -hex 32' });
+    throw new DmiError(
+      'usage',
+      `cannot read the token from ${file}: ${cause instanceof Error ? cause.message : cause}`,
+      { cause, hint: 'write one there: openssl rand -hex 32' },
+    );
   }
 }

@@ -1,7 +1,17 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import {
-  asDmiError, type CoordinatorBody, defaultImageDir, DmiError, type HostJobMessage, ImageStore, type JobSpec, type NodeInfo, shortId, type ToHost, VERSION,
+  asDmiError,
+  type CoordinatorBody,
+  DmiError,
+  defaultImageDir,
+  type HostJobMessage,
+  ImageStore,
+  type JobSpec,
+  type NodeInfo,
+  shortId,
+  type ToHost,
+  VERSION,
 } from '@dmi/core';
 import { type Logger, pino } from 'pino';
 import { Connection } from './connection.js';
@@ -88,7 +98,9 @@ export class Agent {
       onLost: error => void this.#lost(error),
       ...(options.version === undefined ? {} : { version: options.version }),
     });
-    this.#images = new ImageFetcher(new ImageStore(options.imageDir ?? defaultImageDir()), (hash, offset) => this.#connection.need(hash, offset));
+    this.#images = new ImageFetcher(new ImageStore(options.imageDir ?? defaultImageDir()), (hash, offset) =>
+      this.#connection.need(hash, offset),
+    );
   }
 
   /** Resolves when the node has joined. @throws DmiError `unreachable`, `version`, `auth`, `name-taken`, `host` */
@@ -149,11 +161,15 @@ export class Agent {
       case 'spawn':
         return void this.#spawn(body);
       case 'to-host':
-        return this.#toHost(slotKey(body.job, body.member), body.message);
+        this.#toHost(slotKey(body.job, body.member), body.message);
+        return;
       case 'flow':
-        return this.#flow(body.job, body.open);
+        this.#flow(body.job, body.open);
+        return;
       case 'leave-refused':
-        this.#log.warn(`cannot leave yet: ${body.reason}; waiting for another node or the job's end (a second signal stops at once)`);
+        this.#log.warn(
+          `cannot leave yet: ${body.reason}; waiting for another node or the job's end (a second signal stops at once)`,
+        );
         return;
       case 'released':
         this.#log.info(`released: ${body.reason}`);
@@ -173,13 +189,19 @@ export class Agent {
     const exit = (how: HostExit) => {
       this.#slots.delete(key);
       this.#connection.send({ t: 'host-exited', job, member, ...how, detail: how.detail.slice(0, 4000) });
-      if (how.code !== 0) log.warn(`host ended: ${how.signal ?? `status ${how.code}`}${how.detail && `: ${how.detail}`}`);
+      if (how.code !== 0)
+        log.warn(`host ended: ${how.signal ?? `status ${how.code}`}${how.detail && `: ${how.detail}`}`);
     };
     try {
       await this.#images.fetch(spec.files.map(file => file.hash));
       if (slot.stopped || this.#over) return exit({ code: 0, signal: null, detail: '' });
-      const message = jobMessage(spawn, this.name, this.#dataAddress, this.options.cores ?? defaultCores(), this.options.memory ?? defaultMemory(), hash =>
-        this.#images.store.path(hash),
+      const message = jobMessage(
+        spawn,
+        this.name,
+        this.#dataAddress,
+        this.options.cores ?? defaultCores(),
+        this.options.memory ?? defaultMemory(),
+        hash => this.#images.store.path(hash),
       );
       slot.process = new HostProcess(
         this.#binary,
@@ -261,12 +283,25 @@ function slotKey(job: string, member: number): string {
 }
 
 /** The `job` message to a host, with paths of this machine. @throws DmiError `image` */
-function jobMessage(spawn: Spawn, node: string, bind: string, cores: number, memory: number, path: (hash: string) => string): HostJobMessage {
+function jobMessage(
+  spawn: Spawn,
+  node: string,
+  bind: string,
+  cores: number,
+  memory: number,
+  path: (hash: string) => string,
+): HostJobMessage {
   const { job, member, lite, key, spec } = spawn;
   const program: JobSpec['files'][number] | undefined = spec.files.find(file => file.hash === spec.hash);
   if (!program) throw new DmiError('image', `job ${job} does not list its program among its files`);
   return {
-    t: 'job', job, key, member, node, lite, bind,
+    t: 'job',
+    job,
+    key,
+    member,
+    node,
+    lite,
+    bind,
     program: path(spec.hash),
     hash: spec.hash,
     files: spec.files.map(file => ({ path: file.path, real: path(file.hash), hash: file.hash })),

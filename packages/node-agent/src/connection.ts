@@ -1,5 +1,15 @@
 import {
-  type AgentBody, type CoordinatorBody, connect, DmiError, type FromAgent, type HostReport, Link, type NodeInfo, Peer, type ToAgent, toAgent,
+  type AgentBody,
+  type CoordinatorBody,
+  connect,
+  DmiError,
+  type FromAgent,
+  type HostReport,
+  Link,
+  type NodeInfo,
+  type Peer,
+  type ToAgent,
+  toAgent,
 } from '@dmi/core';
 import type { Logger } from 'pino';
 
@@ -90,7 +100,12 @@ export class Connection {
     const to = peer as Peer<FromAgent>;
     await new Promise<void>((resolve, reject) => {
       const gone = (_code: number, reason: Buffer) =>
-        reject(new DmiError('unreachable', `the coordinator at ${address} closed the connection${reason.length > 0 ? `: ${reason}` : ''}`));
+        reject(
+          new DmiError(
+            'unreachable',
+            `the coordinator at ${address} closed the connection${reason.length > 0 ? `: ${reason}` : ''}`,
+          ),
+        );
       peer.socket.once('close', gone);
       peer.receive(toAgent, 'coordinator message', message => {
         if (message.t === 'joined') {
@@ -98,13 +113,17 @@ export class Connection {
           this.#joined(to, message);
           resolve();
         } else if (message.t === 'refused') {
-          reject(new DmiError(message.code as DmiError['code'], message.reason, message.hint ? { hint: message.hint } : {}));
+          reject(
+            new DmiError(message.code as DmiError['code'], message.reason, message.hint ? { hint: message.hint } : {}),
+          );
         } else if (this.#peer === to) {
           this.#receive(message);
         }
       });
-      const resume = this.#session === null ? null : { session: this.#session, name: this.name, received: this.#link.received };
-      const local = (peer.socket as unknown as { _socket?: { localAddress?: string } })._socket?.localAddress ?? '127.0.0.1';
+      const resume =
+        this.#session === null ? null : { session: this.#session, name: this.name, received: this.#link.received };
+      const local =
+        (peer.socket as unknown as { _socket?: { localAddress?: string } })._socket?.localAddress ?? '127.0.0.1';
       to.send({ t: 'join', node: this.options.info(local), resume, hosts: this.options.reports() });
     });
   }
@@ -128,7 +147,8 @@ export class Connection {
   #receive(message: ToAgent): void {
     switch (message.t) {
       case 'beat':
-        return this.#link.acknowledged(message.ack);
+        this.#link.acknowledged(message.ack);
+        return;
       case 'frame': {
         const body = this.#link.receive(message);
         if (body !== null) this.options.onBody(body);
@@ -136,7 +156,8 @@ export class Connection {
       }
       case 'piece':
       case 'no-piece':
-        return this.options.onUnnumbered(message);
+        this.options.onUnnumbered(message);
+        return;
       case 'joined':
       case 'refused':
         return;
@@ -153,7 +174,9 @@ export class Connection {
     this.#peer = null;
     if (this.#beat) clearInterval(this.#beat);
     const { log, retryMs } = this.options;
-    log.warn(`lost the coordinator${reason && ` (${reason})`}; hosts go on, trying for ${retryMs / 1000} s to come back`);
+    log.warn(
+      `lost the coordinator${reason && ` (${reason})`}; hosts go on, trying for ${retryMs / 1000} s to come back`,
+    );
     try {
       await this.#retry(retryMs);
     } catch (error) {

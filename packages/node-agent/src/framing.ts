@@ -24,11 +24,13 @@ export class FrameReader {
     while (this.#size >= 4) {
       const first = this.#first(4);
       const length = first.readUInt32LE(0);
-      if (length > MAX_HOST_FRAME) throw new DmiError('malformed', `a frame of ${length} bytes (at most ${MAX_HOST_FRAME} are allowed)`);
+      if (length > MAX_HOST_FRAME)
+        throw new DmiError('malformed', `a frame of ${length} bytes (at most ${MAX_HOST_FRAME} are allowed)`);
       if (this.#size < 4 + length) break;
       const whole = this.#first(4 + length);
       bodies.push(whole.subarray(4, 4 + length));
-      this.#parts = whole.length > 4 + length ? [whole.subarray(4 + length), ...this.#parts.slice(1)] : this.#parts.slice(1);
+      this.#parts =
+        whole.length > 4 + length ? [whole.subarray(4 + length), ...this.#parts.slice(1)] : this.#parts.slice(1);
       this.#size -= 4 + length;
     }
     return bodies;

@@ -6,7 +6,9 @@ import { DmiError } from '@dmi/core';
 export function findHostBinary(env: NodeJS.ProcessEnv = process.env): string {
   const places = env.DMI_HOST_BIN
     ? [env.DMI_HOST_BIN]
-    : ['../../../native/build/bin/dmi-host', '../bin/dmi-host'].map(place => fileURLToPath(new URL(place, import.meta.url)));
+    : ['../../../native/build/bin/dmi-host', '../bin/dmi-host'].map(place =>
+        fileURLToPath(new URL(place, import.meta.url)),
+      );
   for (const place of places) {
     try {
       accessSync(place, constants.X_OK);

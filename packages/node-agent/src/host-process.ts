@@ -1,7 +1,17 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import type { Socket } from 'node:net';
 import { createInterface } from 'node:readline';
-import { asDmiError, check, decode, FROM_HOST_NAMES, type FromHost, fromHost, type HostJobMessage, messageName, type ToHost } from '@dmi/core';
+import {
+  asDmiError,
+  check,
+  decode,
+  FROM_HOST_NAMES,
+  type FromHost,
+  fromHost,
+  type HostJobMessage,
+  messageName,
+  type ToHost,
+} from '@dmi/core';
 import type { Logger } from 'pino';
 import { FrameReader, frame } from './framing.js';
 
@@ -40,7 +50,11 @@ export class HostProcess {
     private readonly log: Logger,
   ) {
     // A process group of its own: Ctrl-C at the terminal is for the agent, which then drains.
-    this.#child = spawn(binary, [], { stdio: ['ignore', 'pipe', 'pipe', 'pipe'], detached: true, env: { PATH: process.env.PATH ?? '', ...hostSettings() } });
+    this.#child = spawn(binary, [], {
+      stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+      detached: true,
+      env: { PATH: process.env.PATH ?? '', ...hostSettings() },
+    });
     this.#channel = this.#child.stdio[3] as Socket;
     this.#channel.on('data', (bytes: Buffer) => this.#data(bytes));
     this.#channel.on('error', error => this.log.debug(`host channel: ${error.message}`));
@@ -114,7 +128,10 @@ export class HostProcess {
       return;
     }
     const message = check(fromHost, value, 'host message');
-    if (message.t !== 'log') return this.events.message(message);
+    if (message.t !== 'log') {
+      this.events.message(message);
+      return;
+    }
     const level = message.level >= 50 ? 'error' : message.level >= 40 ? 'warn' : message.level >= 30 ? 'info' : 'debug';
     if (message.level >= 40) this.#remember(message.msg);
     this.log[level](message.msg);
@@ -144,7 +161,10 @@ export class HostProcess {
     const exit = this.#unread;
     if (!exit || this.#finished) return;
     this.#finished = true;
-    const detail = [this.#trouble, ...this.#tail].filter(line => line !== null).join('; ').slice(0, 2000);
+    const detail = [this.#trouble, ...this.#tail]
+      .filter(line => line !== null)
+      .join('; ')
+      .slice(0, 2000);
     this.events.exit({ ...exit, detail });
   }
   #finished = false;

@@ -24,9 +24,11 @@ export class ImageFetcher {
 
   /** Resolves when all are here. @throws DmiError `image` */
   async fetch(hashes: Iterable<string>): Promise<void> {
-    await Promise.all([...new Set(hashes)].map(async hash => {
-      if (!(await this.store.has(hash))) await this.#get(hash);
-    }));
+    await Promise.all(
+      [...new Set(hashes)].map(async hash => {
+        if (!(await this.store.has(hash))) await this.#get(hash);
+      }),
+    );
   }
 
   /** A piece has come. */
@@ -37,7 +39,8 @@ export class ImageFetcher {
       .then(async () => {
         if (offset !== fetch.offset) return; // asked twice, over a reconnect
         fetch.writer ??= await this.store.create(hash, total);
-        if (total > 0 && data.length === 0) throw new DmiError('image', `image ${hash.slice(0, 12)}: an empty piece at ${offset}`);
+        if (total > 0 && data.length === 0)
+          throw new DmiError('image', `image ${hash.slice(0, 12)}: an empty piece at ${offset}`);
         await fetch.writer.write(offset, data);
         fetch.offset += data.length;
         if (fetch.offset < total) return this.#request(hash, fetch);
@@ -71,7 +74,11 @@ export class ImageFetcher {
   #request(hash: string, fetch: Fetch): void {
     if (fetch.timer) clearTimeout(fetch.timer);
     fetch.timer = setTimeout(() => {
-      this.#failed(hash, fetch, new DmiError('image', `image ${hash.slice(0, 12)} did not come within ${PATIENCE_MS / 1000} s`));
+      this.#failed(
+        hash,
+        fetch,
+        new DmiError('image', `image ${hash.slice(0, 12)} did not come within ${PATIENCE_MS / 1000} s`),
+      );
     }, PATIENCE_MS);
     this.ask(hash, fetch.offset);
   }

@@ -38,7 +38,8 @@ export class HostMemory {
         return;
       case 'exited':
         this.#threads.delete(message.thread);
-        if (message.main || this.#first.has(message.thread)) this.#exited.set(message.thread, { status: message.status, first: true });
+        if (message.main || this.#first.has(message.thread))
+          this.#exited.set(message.thread, { status: message.status, first: true });
         return;
     }
   }
@@ -46,7 +47,12 @@ export class HostMemory {
   report(): HostReport {
     const { job, member, lite, spec, key, nextMember } = this.spawn;
     return {
-      job, member, lite, spec, key, nextMember,
+      job,
+      member,
+      lite,
+      spec,
+      key,
+      nextMember,
       port: this.#port,
       build: this.#build,
       view: this.#view,
@@ -63,7 +69,8 @@ export function merge(before: ViewChange | null, change: ViewChange): ViewChange
   for (const member of change.members) members.set(member.id, member);
   for (const id of change.gone) members.delete(id);
   const homes: number[] = [];
-  for (const [first, count, home] of [...before.shards, ...change.shards]) for (let i = 0; i < count; i++) homes[first + i] = home;
+  for (const [first, count, home] of [...before.shards, ...change.shards])
+    for (let i = 0; i < count; i++) homes[first + i] = home;
   const shards: ShardRange[] = [];
   homes.forEach((home, shard) => {
     const last = shards.at(-1);

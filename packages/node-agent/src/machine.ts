@@ -23,6 +23,9 @@ export function defaultMemory(): number {
 
 /** The machine's name as a node name: letters, digits, dots and dashes. */
 export function defaultName(): string {
-  const name = hostname().replace(/[^A-Za-z0-9._-]/g, '-').replace(/^[^A-Za-z0-9]+/, '').slice(0, 48);
+  const name = hostname()
+    .replace(/[^A-Za-z0-9._-]/g, '-')
+    .replace(/^[^A-Za-z0-9]+/, '')
+    .slice(0, 48);
   return name === '' ? 'node' : name;
 }

@@ -3,7 +3,7 @@
 // timers; they travel between fake hosts over TCP. argv[1] of the job is a script of words separated by commas:
 //   print  sleep=SECONDS  exit=STATUS  crash  fault  spawn=N
 // The environment of the job sets: FAKE_COLLIDE=N (the first N moves into a member that is not lite collide),
-// FAKE_BUSY=N (the first N moves are refused as busy), FAKE_BUILD (build id), FAKE_DEAF=1 (ignores stop and SIGTERM).
+// FAKE_BUSY=N (the first N moves are refused as busy), FAKE_BUILD_node=ID (build id), FAKE_DEAF=1 (ignores stop and SIGTERM).
 import net from 'node:net';
 import { Packr } from 'msgpackr';
 
@@ -63,7 +63,7 @@ function onMessage(message) {
       if (settings.FAKE_DEAF) process.on('SIGTERM', () => {});
       server.listen(0, job.bind, () => {
         const { port } = server.address();
-        send({ t: 'hello', version: '0.1.0', build: settings.FAKE_BUILD ?? 'fake', wire: 1, pid: process.pid, port, features: [] });
+        send({ t: 'hello', version: '0.1.0', build: settings[`FAKE_BUILD_${job.node}`] ?? 'fake', wire: 1, pid: process.pid, port, features: [] });
       });
       return;
     case 'view':

@@ -26,11 +26,22 @@ export function agentCommand(program: Command): void {
     .option('--name <name>', "the node's name (default: the machine's, with a number if it is taken)")
     .option('--cores <n>', 'worker threads per job (default: the cores of this machine)', positive)
     .option('--memory <size>', 'global memory offered to each job, like 4G (default: half of this machine)', size)
-    .option('--data-address <address>', 'where other nodes reach this one (default: the address towards the coordinator)')
+    .option(
+      '--data-address <address>',
+      'where other nodes reach this one (default: the address towards the coordinator)',
+    )
     .option('--token-file <file>', 'file with the join token (default: $DMI_TOKEN)')
-    .option('--retry <seconds>', 'how long to try to come back to a coordinator that is gone, while jobs go on', seconds, 30)
+    .option(
+      '--retry <seconds>',
+      'how long to try to come back to a coordinator that is gone, while jobs go on',
+      seconds,
+      30,
+    )
     .option('--log-level <level>', 'trace, debug, info, warn, error', 'info')
-    .addHelpText('after', '\nCtrl-C (SIGTERM) drains the node: its threads and memory move to the others, then it leaves. A second one stops at once.')
+    .addHelpText(
+      'after',
+      '\nCtrl-C (SIGTERM) drains the node: its threads and memory move to the others, then it leaves. A second one stops at once.',
+    )
     .action(async (flags: Flags) => {
       const { name, cores, memory, dataAddress } = flags;
       const agent = await Agent.start({

@@ -17,7 +17,10 @@ export function clientOptions(command: Command): Command {
 
 /** Connects, does the work, and closes. */
 export async function withClient<T>(flags: ClientFlags, work: (client: Client) => Promise<T>): Promise<T> {
-  const client = await Client.connect({ ...(flags.address === undefined ? {} : { address: flags.address }), token: readToken(flags.tokenFile) });
+  const client = await Client.connect({
+    ...(flags.address === undefined ? {} : { address: flags.address }),
+    token: readToken(flags.tokenFile),
+  });
   try {
     return await work(client);
   } finally {

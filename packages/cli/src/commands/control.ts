@@ -17,12 +17,18 @@ export function controlCommands(program: Command): void {
       const result = await withClient(flags, async client => {
         await client.subscribe(event => {
           if (event.event === 'drain-started') say(`draining ${event.node}: ${event.threads} threads`);
-          if (event.event === 'moved' && event.cause === 'drain') say(`  thread ${event.thread} -> ${event.to}, ${bytes(event.bytes)}`);
-          if (event.event === 'move-failed' && event.cause === 'drain') say(`  thread ${event.thread} stays for now: ${event.reason}`);
+          if (event.event === 'moved' && event.cause === 'drain')
+            say(`  thread ${event.thread} -> ${event.to}, ${bytes(event.bytes)}`);
+          if (event.event === 'move-failed' && event.cause === 'drain')
+            say(`  thread ${event.thread} stays for now: ${event.reason}`);
         });
         return client.drain(node);
       });
-      await print(flags.output === 'json' ? `${JSON.stringify(result)}\n` : `${result.node} drained in ${result.seconds.toFixed(2)} s\n`);
+      await print(
+        flags.output === 'json'
+          ? `${JSON.stringify(result)}\n`
+          : `${result.node} drained in ${result.seconds.toFixed(2)} s\n`,
+      );
     });
   control(program, 'kill', 'end a job')
     .argument('<job>', "the job's id, or enough of it")

@@ -24,7 +24,10 @@ export function coordinatorCommand(program: Command): void {
     .option('--token-file <file>', 'file with the join token that agents and clients must prove (default: $DMI_TOKEN)')
     .option('--grace <seconds>', 'how long an agent may be disconnected before its node is dead', seconds, 30)
     .option('--log-level <level>', 'trace, debug, info, warn, error', 'info')
-    .addHelpText('after', '\nPrints its address on stdout. Next, in other terminals:\n  dmi agent --join ws://127.0.0.1:7070\n  dmi run -n 16 ./program')
+    .addHelpText(
+      'after',
+      '\nPrints its address on stdout. Next, in other terminals:\n  dmi agent --join ws://127.0.0.1:7070\n  dmi run -n 16 ./program',
+    )
     .action(async (flags: Flags) => {
       const listen = flags.listen ?? `${flags.host ?? '127.0.0.1'}:${flags.port ?? DEFAULT_PORT}`;
       const coordinator = await Coordinator.start({

@@ -37,29 +37,54 @@ export function doctorCommand(program: Command): void {
 function kernel(): Check {
   const [major = 0, minor = 0] = release().split('.').map(Number);
   const ok = major > 5 || (major === 5 && minor >= 11);
-  return { check: 'Linux 5.11 or later', ok, optional: false, detail: ok ? release() : `${release()}; Syscall User Dispatch came with 5.11: use a newer kernel` };
+  return {
+    check: 'Linux 5.11 or later',
+    ok,
+    optional: false,
+    detail: ok ? release() : `${release()}; Syscall User Dispatch came with 5.11: use a newer kernel`,
+  };
 }
 
 function dispatch(): Check {
   // Only trying tells; the host does that first thing, and says so. x86-64 kernels always have it from 5.11 on.
   const ok = process.arch === 'x64' && kernel().ok;
-  return { check: 'Syscall User Dispatch', ok, optional: false, detail: ok ? 'x86-64 kernel' : `not on ${process.arch}: use an x86-64 machine` };
+  return {
+    check: 'Syscall User Dispatch',
+    ok,
+    optional: false,
+    detail: ok ? 'x86-64 kernel' : `not on ${process.arch}: use an x86-64 machine`,
+  };
 }
 
 function fsgsbase(): Check {
   const ok = cpuFeatures().includes('fsgsbase');
-  return { check: 'FSGSBASE', ok, optional: false, detail: ok ? 'rdfsbase and wrfsbase are there' : 'the processor or kernel lacks it (boot without nofsgsbase)' };
+  return {
+    check: 'FSGSBASE',
+    ok,
+    optional: false,
+    detail: ok ? 'rdfsbase and wrfsbase are there' : 'the processor or kernel lacks it (boot without nofsgsbase)',
+  };
 }
 
 function maps(): Check {
   const n = readNumber('/proc/sys/vm/max_map_count');
   const ok = n >= 65_530;
-  return { check: 'vm.max_map_count', ok, optional: true, detail: `${n}: about ${Math.floor(n / 50)} dynamic or ${Math.floor(n / 10)} static threads per host` };
+  return {
+    check: 'vm.max_map_count',
+    ok,
+    optional: true,
+    detail: `${n}: about ${Math.floor(n / 50)} dynamic or ${Math.floor(n / 10)} static threads per host`,
+  };
 }
 
 function overcommit(): Check {
   const n = readNumber('/proc/sys/vm/overcommit_memory');
-  return { check: 'vm.overcommit_memory', ok: n !== 2, optional: true, detail: n === 2 ? '2: every page of a thread must be backed; fewer threads fit' : String(n) };
+  return {
+    check: 'vm.overcommit_memory',
+    ok: n !== 2,
+    optional: true,
+    detail: n === 2 ? '2: every page of a thread must be backed; fewer threads fit' : String(n),
+  };
 }
 
 function readNumber(path: string): number {
@@ -76,10 +101,17 @@ function host(): Check {
     const said: unknown = JSON.parse(execFileSync(binary, ['--version'], { encoding: 'utf8', timeout: 5_000 }));
     const { version, build, wire } = said as { version: string; build: string; wire: number };
     const ok = version === VERSION && wire === HOST_WIRE_VERSION;
-    const fits = ok ? `version ${version}, build ${build.slice(0, 12)}` : `version ${version}, wire ${wire}, but this is ${VERSION}, ${HOST_WIRE_VERSION}: npm run build`;
+    const fits = ok
+      ? `version ${version}, build ${build.slice(0, 12)}`
+      : `version ${version}, wire ${wire}, but this is ${VERSION}, ${HOST_WIRE_VERSION}: npm run build`;
     return { check: 'dmi-host', ok, optional: false, detail: `${binary}: ${fits}` };
   } catch (error) {
-    return { check: 'dmi-host', ok: false, optional: false, detail: `${error instanceof Error ? error.message.split('\n')[0] : error}; build it: npm run build` };
+    return {
+      check: 'dmi-host',
+      ok: false,
+      optional: false,
+      detail: `${error instanceof Error ? error.message.split('\n')[0] : error}; build it: npm run build`,
+    };
   }
 }
 

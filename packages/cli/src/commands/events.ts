@@ -9,7 +9,10 @@ export function openEvents(target: string): (event: object) => void {
     writeSync(fd, '');
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
-    throw new DmiError('usage', `cannot write events to ${target}: ${why}`, { cause, hint: 'give a file, or the number of an open descriptor' });
+    throw new DmiError('usage', `cannot write events to ${target}: ${why}`, {
+      cause,
+      hint: 'give a file, or the number of an open descriptor',
+    });
   }
   return event => {
     writeSync(fd, `${JSON.stringify(event)}\n`);

@@ -36,14 +36,34 @@ export function runCommand(program: Command): void {
     .option('--local <nodes>', 'no cluster needed: use this many nodes on this machine, for this job alone', positive)
     .option('--cores <n>', 'with --local: worker threads per node', positive)
     .option('--memory <size>', 'with --local: global memory per node', size)
-    .option('--thread-memory <size>', "a thread's memory as far as you can tell; regions are aligned to it", size, 1 << 30)
+    .option(
+      '--thread-memory <size>',
+      "a thread's memory as far as you can tell; regions are aligned to it",
+      size,
+      1 << 30,
+    )
     .option('--peer-timeout <seconds>', 'after how long a silent node is reported', seconds, 30)
-    .addOption(new Option('--balance <policy>', 'threads: even threads per core; none: leave them').choices(['threads', 'none']).default('threads'))
-    .addOption(new Option('--zone <low-high>', 'a smaller thread zone, in hexadecimal; provokes collisions').argParser(zone).hideHelp())
+    .addOption(
+      new Option('--balance <policy>', 'threads: even threads per core; none: leave them')
+        .choices(['threads', 'none'])
+        .default('threads'),
+    )
+    .addOption(
+      new Option('--zone <low-high>', 'a smaller thread zone, in hexadecimal; provokes collisions')
+        .argParser(zone)
+        .hideHelp(),
+    )
     .option('--tag', 'begin each line with the thread that printed it')
-    .option('--events <file>', 'write what happens (joins, moves, drains …) as JSON lines to a file or an open descriptor')
+    .option(
+      '--events <file>',
+      'write what happens (joins, moves, drains …) as JSON lines to a file or an open descriptor',
+    )
     .option('--timeout <seconds>', 'cancel the job after this long', seconds)
-    .addOption(new Option('-o, --output <format>', 'json: the outcome as one object, as last line on stderr').choices(['table', 'json']).default('table'))
+    .addOption(
+      new Option('-o, --output <format>', 'json: the outcome as one object, as last line on stderr')
+        .choices(['table', 'json'])
+        .default('table'),
+    )
     .option('--log-level <level>', 'with --local: log of the embedded cluster', 'error')
     .passThroughOptions()
     .addHelpText('after', HELP)
@@ -92,7 +112,13 @@ async function run(name: string, args: string[], flags: Flags): Promise<void> {
   }
 }
 
-async function runWith(client: Client, program: LoadedProgram, argv: string[], flags: Flags, emit: ((event: object) => void) | null): Promise<void> {
+async function runWith(
+  client: Client,
+  program: LoadedProgram,
+  argv: string[],
+  flags: Flags,
+  emit: ((event: object) => void) | null,
+): Promise<void> {
   // Signals that come before the job exists count as well.
   let cancel: ((signal: 'SIGINT' | 'SIGTERM' | 'timeout' | 'output') => void) | null = null;
   let signalled: 'SIGINT' | 'SIGTERM' | 'timeout' | 'output' | null = null;
@@ -118,10 +144,13 @@ async function runWith(client: Client, program: LoadedProgram, argv: string[], f
         else if (concerns(event, id)) emit(event);
       });
       // Nodes that were there before are joins of this run's history.
-      for (const { name, cores } of await client.nodes()) emit({ time: Date.now() / 1000, event: 'join', node: name, cores });
+      for (const { name, cores } of await client.nodes())
+        emit({ time: Date.now() / 1000, event: 'join', node: name, cores });
     }
     const writer = new OutputWriter([process.stdout, process.stderr], flags.tag ?? false, full => client.hold(full));
-    const job: Job = await client.submit(makeSpec(program, argv, flags), program.sources, (piece: OutputPiece) => writer.write(piece));
+    const job: Job = await client.submit(makeSpec(program, argv, flags), program.sources, (piece: OutputPiece) =>
+      writer.write(piece),
+    );
     id = job.id;
     for (const event of early) if (emit && concerns(event, id)) emit(event);
     cancel = why => {

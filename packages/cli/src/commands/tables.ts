@@ -64,7 +64,9 @@ export function tableCommands(program: Command): void {
   listing(program, 'ps', 'list threads: where each is, its processor time and size')
     .option('--job <job>', 'of this job only')
     .action(async (flags: Flags & { job?: string }) => {
-      const rows = await withClient(flags, client => client.threads({ ...(flags.job === undefined ? {} : { job: flags.job }), detail: true }));
+      const rows = await withClient(flags, client =>
+        client.threads({ ...(flags.job === undefined ? {} : { job: flags.job }), detail: true }),
+      );
       await show(rows, THREADS, flags, 'No threads. Run something: dmi run -n 16 ./program');
     });
 }

@@ -23,7 +23,17 @@ const DF_1_PIE = 0x0800_0000;
 const SHT_SYMTAB = 2;
 const SHT_DYNSYM = 11;
 
-const MACHINES: Record<number, string> = { 3: '32-bit x86', 8: 'MIPS', 20: 'PowerPC', 21: '64-bit PowerPC', 22: 's390', 40: '32-bit ARM', 183: '64-bit ARM', 243: 'RISC-V', 258: 'LoongArch' };
+const MACHINES: Record<number, string> = {
+  3: '32-bit x86',
+  8: 'MIPS',
+  20: 'PowerPC',
+  21: '64-bit PowerPC',
+  22: 's390',
+  40: '32-bit ARM',
+  183: '64-bit ARM',
+  243: 'RISC-V',
+  258: 'LoongArch',
+};
 
 interface Segment {
   type: number;
@@ -53,8 +63,10 @@ export function parseElf(path: string, file: Buffer): ElfProgram {
     throw bad(`it is an executable for another machine (${name}); the nodes are x86-64`, 'build it for x86-64');
   }
   const type = file.readUInt16LE(16);
-  if (type === ET_EXEC) throw bad('it is not position-independent (ET_EXEC, linked with -no-pie)', 'link it with -pie, or with dmicc');
-  if (type !== ET_DYN) throw bad(`it is an object file of type ${type}, not an executable`, 'link it: dmicc -o PROGRAM …');
+  if (type === ET_EXEC)
+    throw bad('it is not position-independent (ET_EXEC, linked with -no-pie)', 'link it with -pie, or with dmicc');
+  if (type !== ET_DYN)
+    throw bad(`it is an object file of type ${type}, not an executable`, 'link it: dmicc -o PROGRAM …');
 
   const number = (at: number): number => {
     if (at + 8 > file.length) throw truncated();
@@ -66,7 +78,8 @@ export function parseElf(path: string, file: Buffer): ElfProgram {
   const interp = segments.find(segment => segment.type === PT_INTERP);
   const interpreter = interp ? text(file, interp.offset, truncated) : null;
   const { needed, flags } = readDynamic(file, segments, number, truncated);
-  if (interpreter === null && (flags & DF_1_PIE) === 0) throw bad('it is a shared library, not a program', 'run an executable; link it with -pie, or with dmicc');
+  if (interpreter === null && (flags & DF_1_PIE) === 0)
+    throw bad('it is a shared library, not a program', 'run an executable; link it with -pie, or with dmicc');
   return { interpreter, needed, hasDmiMain: definesDmiMain(file, number) };
 }
 
@@ -78,14 +91,28 @@ function readSegments(file: Buffer, number: (at: number) => number, truncated: (
   const segments: Segment[] = [];
   for (let i = 0; i < count; i++) {
     const at = offset + i * size;
-    const segment = { type: file.readUInt32LE(at), offset: number(at + 8), vaddr: number(at + 16), filesz: number(at + 32) };
-    if ((segment.type === PT_LOAD || segment.type === PT_DYNAMIC || segment.type === PT_INTERP) && segment.offset + segment.filesz > file.length) throw truncated();
+    const segment = {
+      type: file.readUInt32LE(at),
+      offset: number(at + 8),
+      vaddr: number(at + 16),
+      filesz: number(at + 32),
+    };
+    if (
+      (segment.type === PT_LOAD || segment.type === PT_DYNAMIC || segment.type === PT_INTERP) &&
+      segment.offset + segment.filesz > file.length
+    )
+      throw truncated();
     segments.push(segment);
   }
   return segments;
 }
 
-function readDynamic(file: Buffer, segments: Segment[], number: (at: number) => number, truncated: () => Error): { needed: string[]; flags: number } {
+function readDynamic(
+  file: Buffer,
+  segments: Segment[],
+  number: (at: number) => number,
+  truncated: () => Error,
+): { needed: string[]; flags: number } {
   const dynamic = segments.find(segment => segment.type === PT_DYNAMIC);
   if (!dynamic) return { needed: [], flags: 0 };
   const names: number[] = [];
@@ -98,7 +125,9 @@ function readDynamic(file: Buffer, segments: Segment[], number: (at: number) => 
     else if (tag === BigInt(DT_STRTAB)) strings = number(at + 8);
     else if (tag === BigInt(DT_FLAGS_1)) flags = number(at + 8);
   }
-  const load = segments.find(({ type, vaddr, filesz }) => type === PT_LOAD && strings >= vaddr && strings < vaddr + filesz);
+  const load = segments.find(
+    ({ type, vaddr, filesz }) => type === PT_LOAD && strings >= vaddr && strings < vaddr + filesz,
+  );
   const table = load ? strings - load.vaddr + load.offset : 0;
   return { needed: load ? names.map(name => text(file, table + name, truncated)) : [], flags };
 }

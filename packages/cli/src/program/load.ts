@@ -25,7 +25,11 @@ export async function loadProgram(name: string): Promise<LoadedProgram> {
   const files: ProgramFile[] = [];
   for (const file of paths) {
     const real = await realpath(file).catch(cause => {
-      throw new DmiError('bad-program', `${name}: its library ${file} cannot be read`, { object: file, cause, hint: 'install it' });
+      throw new DmiError('bad-program', `${name}: its library ${file} cannot be read`, {
+        object: file,
+        cause,
+        hint: 'install it',
+      });
     });
     const hash = await hashFile(real);
     sources.set(hash, real);
@@ -36,21 +40,30 @@ export async function loadProgram(name: string): Promise<LoadedProgram> {
 
 /** As a shell would: a name with a slash is a path, another is looked up in PATH, and (for convenience) here. */
 async function findProgram(name: string): Promise<string> {
-  const places = name.includes('/') ? [name] : [...(process.env.PATH ?? '').split(delimiter).map(dir => join(dir, name)), `./${name}`];
+  const places = name.includes('/')
+    ? [name]
+    : [...(process.env.PATH ?? '').split(delimiter).map(dir => join(dir, name)), `./${name}`];
   for (const place of places) {
     const path = isAbsolute(place) ? place : resolve(place);
     const found = await stat(path).catch(() => null);
     if (!found) continue;
     if (found.isDirectory()) {
       if (!name.includes('/')) continue;
-      throw new DmiError('bad-program', `${name}: it is a directory, not a program`, { object: name, hint: 'name the executable in it' });
+      throw new DmiError('bad-program', `${name}: it is a directory, not a program`, {
+        object: name,
+        hint: 'name the executable in it',
+      });
     }
     try {
       await access(path, constants.X_OK | constants.R_OK);
       return path;
     } catch (cause) {
       if (!name.includes('/')) continue;
-      throw new DmiError('bad-program', `${name}: it is not executable`, { object: name, hint: `chmod +x ${name}`, cause });
+      throw new DmiError('bad-program', `${name}: it is not executable`, {
+        object: name,
+        hint: `chmod +x ${name}`,
+        cause,
+      });
     }
   }
   throw new DmiError('bad-program', `${name}: there is no such program`, {
@@ -64,14 +77,21 @@ const run = promisify(execFile);
 /** What `ldd` shows: the interpreter resolves the libraries, with all its rules, without starting the program. */
 async function closure(path: string, interpreter: string): Promise<string[]> {
   const listed = await run(interpreter, ['--list', path], { env: withoutPreload(), timeout: 20_000 }).catch(cause => {
-    throw new DmiError('bad-program', `${path}: its libraries cannot be resolved: ${firstLine(cause)}`, { object: path, cause, hint: `see: ldd ${path}` });
+    throw new DmiError('bad-program', `${path}: its libraries cannot be resolved: ${firstLine(cause)}`, {
+      object: path,
+      cause,
+      hint: `see: ldd ${path}`,
+    });
   });
   const paths = new Set([interpreter]);
   for (const line of listed.stdout.split('\n')) {
     const [, name, target] = /^\s*(\S+)\s+=>\s+(.*?)(?:\s+\(0x[0-9a-f]+\))?$/.exec(line) ?? [];
     if (name === undefined || target === undefined) continue;
     if (!target.startsWith('/')) {
-      throw new DmiError('bad-program', `${path}: it needs ${name}, which is not there`, { object: path, hint: `install the library, or set LD_LIBRARY_PATH` });
+      throw new DmiError('bad-program', `${path}: it needs ${name}, which is not there`, {
+        object: path,
+        hint: `install the library, or set LD_LIBRARY_PATH`,
+      });
     }
     paths.add(target);
   }
@@ -85,5 +105,7 @@ function withoutPreload(): NodeJS.ProcessEnv {
 
 function firstLine(error: unknown): string {
   const stderr = typeof error === 'object' && error !== null && 'stderr' in error ? String(error.stderr) : '';
-  return stderr.trim().split('\n')[0] || (error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error));
+  return (
+    stderr.trim().split('\n')[0] || (error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error))
+  );
 }

@@ -15,7 +15,13 @@ export function render<Row>(rows: readonly Row[], columns: readonly Column<Row>[
   const lines = [shown.map(column => column.head), ...rows.map(row => shown.map(column => column.cell(row)))];
   const widths = shown.map((_, i) => Math.max(...lines.map(line => (line[i] ?? '').length)));
   return lines
-    .map(line => `${line.map((cell, i) => (shown[i]?.right ? cell.padStart(widths[i] ?? 0) : cell.padEnd(widths[i] ?? 0))).join('  ').trimEnd()}\n`)
+    .map(
+      line =>
+        `${line
+          .map((cell, i) => (shown[i]?.right ? cell.padStart(widths[i] ?? 0) : cell.padEnd(widths[i] ?? 0)))
+          .join('  ')
+          .trimEnd()}\n`,
+    )
     .join('');
 }
 

@@ -20,7 +20,14 @@ export interface ClientOptions {
 type Verb = ClientRequest['verb'];
 type Body<V extends Verb> = Omit<Extract<ClientRequest, { verb: V }>, 't' | 'request' | 'verb'>;
 
-type Reply = { request: number; ok: boolean; value: unknown; code: string | null; reason: string | null; hint: string | null };
+type Reply = {
+  request: number;
+  ok: boolean;
+  value: unknown;
+  code: string | null;
+  reason: string | null;
+  hint: string | null;
+};
 
 /** A connection to a coordinator, for programs: what the `dmi` command does, one method each. */
 export class Client {
@@ -45,7 +52,12 @@ export class Client {
     });
     this.#closed = new Promise(resolve => {
       const over = (reason: string) => {
-        const error = this.#closing ? null : new DmiError('unreachable', `lost the connection to the coordinator at ${address}${reason && `: ${reason}`}`);
+        const error = this.#closing
+          ? null
+          : new DmiError(
+              'unreachable',
+              `lost the connection to the coordinator at ${address}${reason && `: ${reason}`}`,
+            );
         const lost = error ?? new DmiError('unreachable', 'the client was closed');
         for (const { reject } of this.#waiting.values()) reject(lost);
         this.#waiting.clear();
@@ -100,7 +112,11 @@ export class Client {
   }
 
   /** Resolves when the thread runs at its destination. */
-  move(thread: string, node: string, job: string | null = null): Promise<{ thread: string; from: string; to: string; bytes: number; seconds: number; pauseSeconds: number }> {
+  move(
+    thread: string,
+    node: string,
+    job: string | null = null,
+  ): Promise<{ thread: string; from: string; to: string; bytes: number; seconds: number; pauseSeconds: number }> {
     return this.call('move', { thread, node, job }) as ReturnType<Client['move']>;
   }
 
@@ -121,7 +137,11 @@ export class Client {
    * Uploads what the coordinator does not have of the program and starts it. The job ends with this client.
    * @param sources where the file with a hash is on this machine
    */
-  async submit(spec: JobSpec, sources: ReadonlyMap<string, string>, onOutput: (piece: OutputPiece) => void): Promise<Job> {
+  async submit(
+    spec: JobSpec,
+    sources: ReadonlyMap<string, string>,
+    onOutput: (piece: OutputPiece) => void,
+  ): Promise<Job> {
     const hashes = [...new Set(spec.files.map(file => file.hash))];
     const missing = (await this.call('missing', { hashes })) as string[];
     for (const hash of missing) {

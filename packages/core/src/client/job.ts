@@ -45,7 +45,8 @@ export class Job {
   accept(event: ClusterEvent): void {
     if (event.event !== 'job' || event.job !== this.id) return;
     const { state, status, reason, seconds } = event;
-    if (state === 'done' || state === 'failed' || state === 'cancelled') this.#resolve({ job: this.id, state, status, reason, seconds });
+    if (state === 'done' || state === 'failed' || state === 'cancelled')
+      this.#resolve({ job: this.id, state, status, reason, seconds });
   }
 
   /** Internal: the connection has ended. */

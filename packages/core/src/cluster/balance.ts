@@ -31,7 +31,11 @@ function gather(tx: Tx, job: Job): Map<string, Place> {
     if (!node) continue;
     let place = places.get(host.node);
     if (!place) {
-      place = { load: { id: host.node, cores: node.info.cores, threads: 0, fixed: 0, open: false }, main: null, hosts: [] };
+      place = {
+        load: { id: host.node, cores: node.info.cores, threads: 0, fixed: 0, open: false },
+        main: null,
+        hosts: [],
+      };
       places.set(host.node, place);
     }
     place.hosts.push(host);

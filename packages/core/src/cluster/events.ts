@@ -54,7 +54,16 @@ export type ClusterEvent = { time: number } & (
       cause: string;
       collision: boolean;
     }
-  | { event: 'move-failed'; job: string; thread: string; from: string; to: string; code: string; reason: string; cause: string }
+  | {
+      event: 'move-failed';
+      job: string;
+      thread: string;
+      from: string;
+      to: string;
+      code: string;
+      reason: string;
+      cause: string;
+    }
   | { event: 'collision'; job: string; thread: string; node: string; member: number }
   | { event: 'threads'; job: string; nodes: Record<string, number>; total: number }
 );

@@ -1,9 +1,9 @@
 import { HOST_WIRE_VERSION, VERSION } from '../constants.js';
 import type { FromHost } from '../wire/host-messages.js';
+import { endJob, finishIfStopped } from './job-end.js';
 import { advanceHost } from './lifecycle.js';
 import { abandonMovesTo } from './moves.js';
 import { type Host, inView, type Job, type Node } from './state.js';
-import { endJob, finishIfStopped } from './job-end.js';
 import type { Tx } from './tx.js';
 import { changeView, hostName } from './views.js';
 

@@ -6,7 +6,13 @@ import type { Tx } from './tx.js';
 const HISTORY = 200;
 
 /** Settles the outcome of a job and has all its hosts stopped. The first outcome counts; later ones are ignored. */
-export function endJob(tx: Tx, job: Job, state: 'done' | 'failed' | 'cancelled', status: number | null, reason: string | null): void {
+export function endJob(
+  tx: Tx,
+  job: Job,
+  state: 'done' | 'failed' | 'cancelled',
+  status: number | null,
+  reason: string | null,
+): void {
   if (job.state !== 'starting' && job.state !== 'running') return;
   advanceJob(job, 'ending', job.id);
   job.outcome = { state, status, reason };
@@ -15,7 +21,10 @@ export function endJob(tx: Tx, job: Job, state: 'done' | 'failed' | 'cancelled',
     if (move.waiter) tx.refuse(move.waiter, 'not-found', `job ${job.id} has ended`);
   }
   job.moves.clear();
-  tx.log(state === 'failed' ? 'error' : 'info', `job ${job.id} ${state}${reason ? `: ${reason}` : ''}`, { job: job.id, status });
+  tx.log(state === 'failed' ? 'error' : 'info', `job ${job.id} ${state}${reason ? `: ${reason}` : ''}`, {
+    job: job.id,
+    status,
+  });
   publishJob(tx, job, 'ending');
   for (const host of [...job.hosts.values()]) stopHost(tx, job, host, reason ?? `the job is ${state}`);
   finishIfStopped(tx, job);

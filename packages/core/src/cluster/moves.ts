@@ -13,7 +13,14 @@ const RETRY_FIRST = 100;
 const RETRY_MAX = 5_000;
 
 /** Asks for a move, or lets it wait until its destination host is in the view. */
-export function startMove(tx: Tx, job: Job, thread: Thread, to: Host, cause: MoveCause, options: { collision?: boolean; waiter?: Waiter | null } = {}): void {
+export function startMove(
+  tx: Tx,
+  job: Job,
+  thread: Thread,
+  to: Host,
+  cause: MoveCause,
+  options: { collision?: boolean; waiter?: Waiter | null } = {},
+): void {
   const from = job.hosts.get(thread.member);
   if (!from) return;
   const move: Move = {
@@ -78,8 +85,17 @@ export function onMoved(tx: Tx, job: Job, source: Host, message: Extract<FromHos
     if (thread && to && thread.member === source.member) relocate(job, thread, to);
     const { bytes, seconds, pauseSeconds } = message;
     tx.publish({
-      event: 'moved', job: job.id, thread: message.thread, ...names, fromMember: move.from, toMember: move.to,
-      bytes: bytes ?? 0, seconds: seconds ?? 0, pauseSeconds: pauseSeconds ?? 0, cause: move.cause, collision: move.collision,
+      event: 'moved',
+      job: job.id,
+      thread: message.thread,
+      ...names,
+      fromMember: move.from,
+      toMember: move.to,
+      bytes: bytes ?? 0,
+      seconds: seconds ?? 0,
+      pauseSeconds: pauseSeconds ?? 0,
+      cause: move.cause,
+      collision: move.collision,
     });
     if (move.waiter) tx.reply(move.waiter, { thread: message.thread, ...names, bytes, seconds, pauseSeconds });
     return;
@@ -94,7 +110,15 @@ export function onMoved(tx: Tx, job: Job, source: Host, message: Extract<FromHos
       return;
     }
   }
-  tx.publish({ event: 'move-failed', job: job.id, thread: message.thread, ...names, code: message.code, reason, cause: move.cause });
+  tx.publish({
+    event: 'move-failed',
+    job: job.id,
+    thread: message.thread,
+    ...names,
+    code: message.code,
+    reason,
+    cause: move.cause,
+  });
   if (move.waiter) tx.refuse(move.waiter, 'refused', `thread ${message.thread} did not move to ${names.to}: ${reason}`);
   if (thread) setBack(tx, job, thread, move.to, message.code, reason);
 }
@@ -115,9 +139,14 @@ function setBack(tx: Tx, job: Job, thread: Thread, to: number, code: string, rea
 /** An extra host on a node where the thread's address range is not known to be taken: one that is there, or a new one. */
 export function extraHost(tx: Tx, job: Job, thread: Thread, nodeName: string): Host | null {
   const node = tx.cluster.nodes.get(nodeName);
-  if (!node || node.state !== 'active') return null;
+  if (node?.state !== 'active') return null;
   for (const host of job.hosts.values()) {
-    if (host.lite && host.node === nodeName && (host.state === 'active' || host.state === 'spawning' || host.state === 'ready') && !avoids(tx, thread, host)) {
+    if (
+      host.lite &&
+      host.node === nodeName &&
+      (host.state === 'active' || host.state === 'spawning' || host.state === 'ready') &&
+      !avoids(tx, thread, host)
+    ) {
       return host;
     }
   }

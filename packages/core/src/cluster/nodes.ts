@@ -48,7 +48,8 @@ export function nodeDead(tx: Tx, node: Node, detail: string): void {
     const needed = hosts.some(host => host.state !== 'spawning' && host.state !== 'ready' && host.state !== 'stopping');
     if (needed) endJob(tx, job, 'failed', null, `node ${node.name} was lost with a part of the job: ${detail}`);
     for (const host of hosts) hostGone(tx, job, host);
-    if (job.state === 'starting' && job.hosts.size === 0) endJob(tx, job, 'failed', null, `node ${node.name} was lost: ${detail}`);
+    if (job.state === 'starting' && job.hosts.size === 0)
+      endJob(tx, job, 'failed', null, `node ${node.name} was lost: ${detail}`);
   }
   removeNode(tx, node, 'dead', detail);
 }
@@ -56,7 +57,8 @@ export function nodeDead(tx: Tx, node: Node, detail: string): void {
 function removeNode(tx: Tx, node: Node, reason: 'drained' | 'dead', detail: string): void {
   tx.cluster.nodes.delete(node.name);
   for (const waiter of node.waiters) {
-    if (reason === 'drained') tx.reply(waiter, { node: node.name, seconds: (tx.now - (node.drainStartedAt ?? tx.now)) / 1000 });
+    if (reason === 'drained')
+      tx.reply(waiter, { node: node.name, seconds: (tx.now - (node.drainStartedAt ?? tx.now)) / 1000 });
     else tx.refuse(waiter, 'unreachable', `node ${node.name} died while it drained: ${detail}`);
   }
   tx.publish({ event: 'leave', node: node.name, reason, detail });
@@ -70,7 +72,11 @@ export function drainObstacle(tx: Tx, node: Node): Job | null {
     const here = [...job.hosts.values()].some(host => host.node === node.name && host.state !== 'stopping');
     if (!here) continue;
     const elsewhere = [...tx.cluster.nodes.values()].some(
-      other => other !== node && other.state === 'active' && other.link === 'up' && !job.excluded.has(other.name) &&
+      other =>
+        other !== node &&
+        other.state === 'active' &&
+        other.link === 'up' &&
+        !job.excluded.has(other.name) &&
         (job.state === 'starting' ? mainHost(job, other.name) !== undefined : true),
     );
     if (!elsewhere) return job;
@@ -87,7 +93,8 @@ export function drainNode(tx: Tx, node: Node, waiter: Waiter | null): void {
   const obstacle = drainObstacle(tx, node);
   if (obstacle) {
     const reason = `cannot drain node ${node.name}: it is the last node, and job ${obstacle.id} runs on it`;
-    if (waiter) tx.refuse(waiter, 'last-node', reason, `start another agent first, or end the job: dmi kill ${obstacle.id}`);
+    if (waiter)
+      tx.refuse(waiter, 'last-node', reason, `start another agent first, or end the job: dmi kill ${obstacle.id}`);
     else tx.toAgent(node.name, { t: 'leave-refused', reason });
     return;
   }
@@ -106,7 +113,8 @@ export function drainNode(tx: Tx, node: Node, waiter: Waiter | null): void {
 /** Lets draining nodes go that have no host left, and grants what agents have asked for. */
 export function settleDrains(tx: Tx): void {
   for (const node of [...tx.cluster.nodes.values()]) {
-    if (node.wantsLeave !== null && node.state === 'active' && drainObstacle(tx, node) === null) drainNode(tx, node, null);
+    if (node.wantsLeave !== null && node.state === 'active' && drainObstacle(tx, node) === null)
+      drainNode(tx, node, null);
     if (node.state !== 'draining' || hasHosts(tx.cluster, node.name)) continue;
     const seconds = (tx.now - (node.drainStartedAt ?? tx.now)) / 1000;
     advanceNode(node, 'released', node.name);

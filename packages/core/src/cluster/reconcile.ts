@@ -27,11 +27,14 @@ export function reconcile(tx: Tx, job: Job): void {
     if (move.state === 'waiting' && job.hosts.get(move.to)?.state === 'active') askMove(tx, job, move);
   }
   const due = job.balanceAt !== null && job.balanceAt <= tx.now;
-  if (changed || due || job.moves.size > 0 || hasClosing(job)) {
-    if (due) job.balanceAt = null;
-    balance(tx, job);
+  if (due) job.balanceAt = null;
+  if (changed || due || hasClosing(job)) job.balancing = true;
+  if (!job.balancing) return;
+  balance(tx, job);
+  if (job.moves.size === 0) {
+    job.balancing = false;
+    job.balanceCause = 'balance';
   }
-  if (job.moves.size === 0) job.balanceCause = 'balance';
 }
 
 function isEmpty(host: Host): boolean {

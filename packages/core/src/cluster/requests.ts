@@ -15,7 +15,12 @@ import { hostName, wholeView } from './views.js';
 export function submit(tx: Tx, waiter: Waiter, id: string, key: Uint8Array, spec: JobSpec): void {
   const nodes = [...tx.cluster.nodes.values()].filter(node => node.state === 'active' && node.link === 'up');
   if (nodes.length === 0) {
-    tx.refuse(waiter, 'no-agents', 'the cluster has no nodes to run on', 'start one: dmi agent --join ws://…, or run without a cluster: dmi run --local 2 …');
+    tx.refuse(
+      waiter,
+      'no-agents',
+      'the cluster has no nodes to run on',
+      'start one: dmi agent --join ws://…, or run without a cluster: dmi run --local 2 …',
+    );
     return;
   }
   const job = newJob(id, spec, key, waiter.client, tx.now);
@@ -54,8 +59,10 @@ export function move(tx: Tx, waiter: Waiter, wantedJob: string | null, wantedThr
   const thread = job.threads.get(resolvePrefix('thread', wantedThread, job.threads.keys()));
   const to = mainHost(job, node);
   if (!thread) return;
-  if (to?.state !== 'active') throw new DmiError('refused', `node ${node} takes no threads of job ${job.id} now`, { hint: 'see: dmi nodes' });
-  if (thread.move !== null) throw new DmiError('busy', `thread ${thread.id} is being moved already`, { hint: 'try again' });
+  if (to?.state !== 'active')
+    throw new DmiError('refused', `node ${node} takes no threads of job ${job.id} now`, { hint: 'see: dmi nodes' });
+  if (thread.move !== null)
+    throw new DmiError('busy', `thread ${thread.id} is being moved already`, { hint: 'try again' });
   thread.kept = true;
   if (thread.member === to.member) {
     tx.reply(waiter, { thread: thread.id, from: node, to: node, bytes: 0, seconds: 0, pauseSeconds: 0 });
@@ -69,7 +76,9 @@ function jobOfThread(tx: Tx, wanted: string): Job {
   const [job] = jobs;
   if (job && jobs.length === 1) return job;
   if (jobs.length > 1) {
-    throw new DmiError('ambiguous', `several jobs have a thread ${wanted}: ${jobs.map(one => one.id).join(', ')}`, { hint: 'add --job JOB' });
+    throw new DmiError('ambiguous', `several jobs have a thread ${wanted}: ${jobs.map(one => one.id).join(', ')}`, {
+      hint: 'add --job JOB',
+    });
   }
   throw new DmiError('not-found', `there is no thread "${wanted}"`, { object: wanted, hint: 'see: dmi ps' });
 }
@@ -77,7 +86,8 @@ function jobOfThread(tx: Tx, wanted: string): Job {
 /** A TypeScript program becomes a member: it gets its id and the present view, and enters the view when it announces its port. */
 export function attach(tx: Tx, waiter: Waiter, wanted: string): void {
   const job = findJob(tx, wanted);
-  if (job.state !== 'running') throw new DmiError('busy', `job ${job.id} is ${job.state}`, { hint: 'attach while it runs' });
+  if (job.state !== 'running')
+    throw new DmiError('busy', `job ${job.id} is ${job.state}`, { hint: 'attach while it runs' });
   const host: Host = {
     member: job.nextMember++,
     node: null,
@@ -118,7 +128,8 @@ export function detach(tx: Tx, waiter: Waiter, id: string, member: number): void
 
 function attached(job: Job, client: string, member: number): Host {
   const host = job.hosts.get(member);
-  if (!host || host.client !== client) throw new DmiError('not-found', `member ${member} of job ${job.id} is not yours`);
+  if (!host || host.client !== client)
+    throw new DmiError('not-found', `member ${member} of job ${job.id} is not yours`);
   return host;
 }
 

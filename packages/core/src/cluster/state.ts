@@ -84,6 +84,8 @@ export interface Job {
   /** When to balance next; null: nothing to do. */
   balanceAt: number | null;
   balanceCause: MoveCause;
+  /** A plan is being carried out: moves follow each other until the job is even. */
+  balancing: boolean;
   /** How it ended, once it is `ending`. */
   outcome: { state: 'done' | 'failed' | 'cancelled'; status: number | null; reason: string | null } | null;
   endingAt: number | null;
@@ -165,7 +167,10 @@ export function emptyCluster(settings: Partial<ClusterSettings> = {}): Cluster {
 
 export function newJob(id: string, spec: JobSpec, key: Uint8Array, owner: string | null, now: number): Job {
   return {
-    id, spec, key, owner,
+    id,
+    spec,
+    key,
+    owner,
     state: 'starting',
     startedAt: now,
     ownerLostAt: null,
@@ -181,6 +186,7 @@ export function newJob(id: string, spec: JobSpec, key: Uint8Array, owner: string
     build: null,
     balanceAt: null,
     balanceCause: 'balance',
+    balancing: false,
     outcome: null,
     endingAt: null,
     countsDirty: false,

@@ -27,7 +27,8 @@ export function step(cluster: Cluster, input: ClusterInput): { cluster: Cluster;
       apply(tx, input);
     } catch (thrown) {
       const error = asDmiError(thrown);
-      if (error.code === 'internal' || error.code === 'illegal-transition') tx.log('error', error.stack ?? error.message);
+      if (error.code === 'internal' || error.code === 'illegal-transition')
+        tx.log('error', error.stack ?? error.message);
       tx.refuse(input.waiter, error.code, error.message, error.hint ?? null);
     }
   } else {
@@ -62,27 +63,38 @@ function apply(tx: Tx, input: ClusterInput): void {
       return;
     }
     case 'agent':
-      return onAgent(tx, input.name, input.body);
+      onAgent(tx, input.name, input.body);
+      return;
     case 'submit':
-      return requests.submit(tx, input.waiter, input.job, input.key, input.spec);
+      requests.submit(tx, input.waiter, input.job, input.key, input.spec);
+      return;
     case 'watch':
-      return requests.watch(tx, input.waiter, input.job);
+      requests.watch(tx, input.waiter, input.job);
+      return;
     case 'kill':
-      return requests.kill(tx, input.waiter, input.job);
+      requests.kill(tx, input.waiter, input.job);
+      return;
     case 'drain':
-      return requests.drain(tx, input.waiter, input.node);
+      requests.drain(tx, input.waiter, input.node);
+      return;
     case 'move':
-      return requests.move(tx, input.waiter, input.job, input.thread, input.node);
+      requests.move(tx, input.waiter, input.job, input.thread, input.node);
+      return;
     case 'attach':
-      return requests.attach(tx, input.waiter, input.job);
+      requests.attach(tx, input.waiter, input.job);
+      return;
     case 'announce':
-      return requests.announce(tx, input.waiter, input.job, input.member, input.host, input.port);
+      requests.announce(tx, input.waiter, input.job, input.member, input.host, input.port);
+      return;
     case 'detach':
-      return requests.detach(tx, input.waiter, input.job, input.member);
+      requests.detach(tx, input.waiter, input.job, input.member);
+      return;
     case 'client-gone':
-      return requests.clientGone(tx, input.client);
+      requests.clientGone(tx, input.client);
+      return;
     case 'tick':
-      return onTick(tx);
+      onTick(tx);
+      return;
   }
 }
 
@@ -92,7 +104,10 @@ function setLink(tx: Tx, node: Node, link: 'up' | 'down'): void {
   node.downSince = link === 'down' ? tx.now : null;
   tx.publish({ event: 'link', node: node.name, state: link });
   const grace = tx.cluster.settings.graceMs / 1000;
-  if (link === 'down') tx.log('warn', `lost the connection to node ${node.name}; it is dead if it is not back in ${grace} s`, { node: node.name });
+  if (link === 'down')
+    tx.log('warn', `lost the connection to node ${node.name}; it is dead if it is not back in ${grace} s`, {
+      node: node.name,
+    });
   else tx.log('info', `node ${node.name} is back`, { node: node.name });
   for (const job of tx.cluster.jobs.values()) job.touched = true;
 }
@@ -121,31 +136,42 @@ function requestLeave(tx: Tx, node: Node): void {
   // settleDrains drains it as soon as that is possible; say so if it is not now.
   const alone = [...tx.cluster.nodes.values()].every(other => other === node || other.state !== 'active');
   const job = [...tx.cluster.jobs.values()].find(one => one.state !== 'ending');
-  if (alone && job) tx.toAgent(node.name, { t: 'leave-refused', reason: `it is the last node, and job ${job.id} runs on it` });
+  if (alone && job)
+    tx.toAgent(node.name, { t: 'leave-refused', reason: `it is the last node, and job ${job.id} runs on it` });
 }
 
 function onHost(tx: Tx, job: Job, host: Host, message: FromHost): void {
   switch (message.t) {
     case 'hello':
-      return onHello(tx, job, host, message);
+      onHello(tx, job, host, message);
+      return;
     case 'started':
-      return onStarted(tx, job, host, message);
+      onStarted(tx, job, host, message);
+      return;
     case 'arrived':
-      return onArrived(tx, job, host, message);
+      onArrived(job, host, message);
+      return;
     case 'exited':
-      return onExited(tx, job, host, message);
+      onExited(tx, job, host, message);
+      return;
     case 'moved':
-      return onMoved(tx, job, host, message);
+      onMoved(tx, job, host, message);
+      return;
     case 'drained':
       if (host.state === 'handing') advanceHost(host, 'drained', hostName(job, host));
       job.touched = true;
       return;
     case 'fault':
-      return endJob(tx, job, 'failed', null, faultReason(host.node, message));
+      endJob(tx, job, 'failed', null, faultReason(host.node, message));
+      return;
     case 'failed':
-      return endJob(tx, job, 'failed', null, `on node ${host.node}: ${message.reason}`);
+      endJob(tx, job, 'failed', null, `on node ${host.node}: ${message.reason}`);
+      return;
     case 'unreachable':
-      tx.log('warn', `job ${job.id}: member ${host.member} on ${host.node} cannot reach member ${message.member}: ${message.reason}`);
+      tx.log(
+        'warn',
+        `job ${job.id}: member ${host.member} on ${host.node} cannot reach member ${message.member}: ${message.reason}`,
+      );
       return;
     case 'output':
     case 'report':
@@ -169,7 +195,8 @@ function onTick(tx: Tx): void {
     for (const host of [...job.hosts.values()]) {
       if (host.state !== 'spawning' || tx.now - host.since < spawnMs) continue;
       if (host.node === null) hostGone(tx, job, host);
-      else if (job.state === 'starting') endJob(tx, job, 'failed', null, `the host on node ${host.node} was not ready after ${spawnMs / 1000} s`);
+      else if (job.state === 'starting')
+        endJob(tx, job, 'failed', null, `the host on node ${host.node} was not ready after ${spawnMs / 1000} s`);
     }
     if (job.balanceAt !== null && job.balanceAt <= tx.now) job.touched = true;
     if (job.countsDirty && job.state === 'running') publishCounts(tx, job);

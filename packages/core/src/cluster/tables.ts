@@ -31,7 +31,19 @@ export function jobRows(cluster: Cluster, now: number): JobRow[] {
     const nodes = new Set([...job.hosts.values()].map(host => host.node)).size;
     const { status, reason } = job.outcome ?? { status: null, reason: null };
     const seconds = (now - job.startedAt) / 1000;
-    return { job: job.id, name, kind, state: job.state, n, threads: job.threads.size, nodes, status, reason, epoch: job.epoch, seconds };
+    return {
+      job: job.id,
+      name,
+      kind,
+      state: job.state,
+      n,
+      threads: job.threads.size,
+      nodes,
+      status,
+      reason,
+      epoch: job.epoch,
+      seconds,
+    };
   });
   return [...over, ...live];
 }

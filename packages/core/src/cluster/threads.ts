@@ -36,11 +36,12 @@ export function onStarted(tx: Tx, job: Job, host: Host, message: Message<'starte
 }
 
 /** A thread runs on this host now. Its source's `moved` comes too, before or after. */
-export function onArrived(tx: Tx, job: Job, host: Host, message: Message<'arrived'>): void {
+export function onArrived(job: Job, host: Host, message: Message<'arrived'>): void {
   const thread = job.threads.get(message.thread);
   if (thread) relocate(job, thread, host);
   else if (!job.statuses.has(message.thread)) addThread(job, message.thread, host, true);
-  threadsChanged(tx, job, host);
+  job.countsDirty = true;
+  if (host.lite || host.state !== 'active') job.touched = true;
 }
 
 export function onExited(tx: Tx, job: Job, host: Host, message: Message<'exited'>): void {
@@ -91,5 +92,7 @@ export function faultReason(node: string | null, message: Message<'fault'>): str
   const pc = message.pc ? ` (pc ${message.pc})` : '';
   const who = message.thread === null ? 'a thread' : `thread ${message.thread}`;
   const summary = `${who} got ${message.signal}${address}${where}${pc} on node ${node ?? '?'}`;
-  return message.text && !message.text.includes(message.signal) ? `${summary}: ${message.text}` : message.text || summary;
+  return message.text && !message.text.includes(message.signal)
+    ? `${summary}: ${message.text}`
+    : message.text || summary;
 }

@@ -12,7 +12,13 @@ import type { Tx } from './tx.js';
  * @param changed hosts whose state has just become `draining`
  * @param leaving hosts that are in the view no more; they are told nothing
  */
-export function changeView(tx: Tx, job: Job, entering: readonly Host[], changed: readonly Host[], leaving: readonly Host[]): void {
+export function changeView(
+  tx: Tx,
+  job: Job,
+  entering: readonly Host[],
+  changed: readonly Host[],
+  leaving: readonly Host[],
+): void {
   for (const host of entering) advanceHost(host, 'active', hostName(job, host));
   const gone = new Set(leaving);
   const homing: number[] = [];
@@ -37,7 +43,15 @@ export function changeView(tx: Tx, job: Job, entering: readonly Host[], changed:
   }
   for (const host of [...entering, ...changed, ...leaving]) {
     const state = gone.has(host) ? 'gone' : host.state;
-    tx.publish({ event: 'member', job: job.id, member: host.member, node: host.node, state, lite: host.lite, epoch: job.epoch });
+    tx.publish({
+      event: 'member',
+      job: job.id,
+      member: host.member,
+      node: host.node,
+      state,
+      lite: host.lite,
+      epoch: job.epoch,
+    });
   }
 }
 

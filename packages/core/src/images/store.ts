@@ -53,7 +53,8 @@ export class ImageStore {
 
   /** Starts taking in a file. Call `finish` or `abort`. */
   async create(hash: string, total: number): Promise<ImageWriter> {
-    if (total > MAX_IMAGE) throw new DmiError('image', `image ${hash.slice(0, 12)}: ${total} bytes are more than the allowed ${MAX_IMAGE}`);
+    if (total > MAX_IMAGE)
+      throw new DmiError('image', `image ${hash.slice(0, 12)}: ${total} bytes are more than the allowed ${MAX_IMAGE}`);
     const path = this.path(hash);
     const part = join(dirname(path), `.${hash}.${randomBytes(6).toString('hex')}.part`);
     await mkdir(dirname(path), { recursive: true });
@@ -99,7 +100,10 @@ export class ImageWriter {
   async write(offset: number, data: Uint8Array): Promise<void> {
     if (offset !== this.#offset || offset + data.length > this.total) {
       await this.abort();
-      throw new DmiError('image', `image ${this.hash.slice(0, 12)}: a piece at ${offset} came where ${this.#offset} of ${this.total} was next`);
+      throw new DmiError(
+        'image',
+        `image ${this.hash.slice(0, 12)}: a piece at ${offset} came where ${this.#offset} of ${this.total} was next`,
+      );
     }
     this.#offset += data.length;
     this.#sum.update(data);
@@ -111,7 +115,10 @@ export class ImageWriter {
     const sum = this.#sum.digest('hex');
     if (sum !== this.hash || this.#offset !== this.total) {
       await this.abort();
-      throw new DmiError('image', `image ${this.hash.slice(0, 12)}: what arrived has another hash (${sum.slice(0, 12)}) or size`);
+      throw new DmiError(
+        'image',
+        `image ${this.hash.slice(0, 12)}: what arrived has another hash (${sum.slice(0, 12)}) or size`,
+      );
     }
     this.#open = false;
     await this.file.close();

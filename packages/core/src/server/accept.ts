@@ -4,7 +4,15 @@ import type { WebSocket } from 'ws';
 import { HANDSHAKE_MS, MAX_HANDSHAKE_MESSAGE, VERSION, WIRE_VERSION } from '../constants.js';
 import { asDmiError, DmiError } from '../errors.js';
 import { shortId } from '../ids.js';
-import { checkHello, fromPeerHandshake, type Hello, NONCE_BYTES, proofMac, type Role, sameMac } from '../wire/handshake.js';
+import {
+  checkHello,
+  fromPeerHandshake,
+  type Hello,
+  NONCE_BYTES,
+  proofMac,
+  type Role,
+  sameMac,
+} from '../wire/handshake.js';
 import { CLOSE, Peer } from '../wire/peer.js';
 
 /** A connection that has completed the handshake. */
@@ -28,7 +36,10 @@ export function accept(socket: WebSocket, options: AcceptOptions): Promise<Accep
   return new Promise((resolve, reject) => {
     const peer = new Peer<object>(socket, error => fail(error));
     let settled = false;
-    const timer = setTimeout(() => fail(new DmiError('timeout', `no handshake within ${HANDSHAKE_MS / 1000} s`)), HANDSHAKE_MS);
+    const timer = setTimeout(
+      () => fail(new DmiError('timeout', `no handshake within ${HANDSHAKE_MS / 1000} s`)),
+      HANDSHAKE_MS,
+    );
     const done = () => {
       settled = true;
       clearTimeout(timer);
@@ -51,7 +62,8 @@ export function accept(socket: WebSocket, options: AcceptOptions): Promise<Accep
         if (message.t === 'hello' && hello === null) {
           checkHello(message);
           hello = message;
-          const mac = options.token === null ? null : proofMac(options.token, 'coordinator', message.role, message.nonce, nonce);
+          const mac =
+            options.token === null ? null : proofMac(options.token, 'coordinator', message.role, message.nonce, nonce);
           peer.send({ t: 'challenge', wire: WIRE_VERSION, version: VERSION, nonce, mac, cluster: options.cluster });
         } else if (message.t === 'proof' && hello !== null) {
           checkProof(options.token, hello, nonce, message.mac);
@@ -75,6 +87,8 @@ function checkProof(token: string | null, hello: Hello, nonce: Uint8Array, mac: 
   if (token === null) return;
   if (mac === null || !sameMac(mac, proofMac(token, 'peer', hello.role, hello.nonce, nonce))) {
     const what = mac === null ? 'no token was given' : 'the token is wrong';
-    throw new DmiError('auth', `this cluster asks for a join token, and ${what}`, { hint: 'set DMI_TOKEN, or use --token-file' });
+    throw new DmiError('auth', `this cluster asks for a join token, and ${what}`, {
+      hint: 'set DMI_TOKEN, or use --token-file',
+    });
   }
 }

@@ -1,11 +1,18 @@
 import type { Logger } from 'pino';
-import { BEATS_MISSED, CHUNK } from '../constants.js';
-import { freeName } from '../cluster/nodes.js';
 import type { ClusterInput } from '../cluster/events.js';
+import { freeName } from '../cluster/nodes.js';
 import type { Cluster } from '../cluster/state.js';
+import { BEATS_MISSED, CHUNK } from '../constants.js';
 import { DmiError } from '../errors.js';
 import type { ImageStore } from '../images/store.js';
-import { type AgentBody, type CoordinatorBody, type FromAgent, fromAgent, type Join, type ToAgent } from '../wire/agent-messages.js';
+import {
+  type AgentBody,
+  type CoordinatorBody,
+  type FromAgent,
+  fromAgent,
+  type Join,
+  type ToAgent,
+} from '../wire/agent-messages.js';
 import { Link } from '../wire/link.js';
 import { CLOSE, type Peer } from '../wire/peer.js';
 
@@ -53,7 +60,8 @@ export class Agents {
     peer.socket.on('close', () => {
       if (session?.peer !== to) return;
       session.peer = null;
-      if (this.#sessions.get(session.name) === session) this.options.apply({ type: 'link-down', name: session.name, now: Date.now() });
+      if (this.#sessions.get(session.name) === session)
+        this.options.apply({ type: 'link-down', name: session.name, now: Date.now() });
     });
   }
 
@@ -87,7 +95,15 @@ export class Agents {
     if (old && join.resume && old.id === join.resume.session && old.instance === join.node.instance) {
       old.peer?.close(CLOSE.replaced, 'the agent has connected anew');
       old.peer = peer;
-      peer.send({ t: 'joined', name: old.name, session: old.id, resumed: true, received: old.link.received, beatMs, graceMs });
+      peer.send({
+        t: 'joined',
+        name: old.name,
+        session: old.id,
+        resumed: true,
+        received: old.link.received,
+        beatMs,
+        graceMs,
+      });
       for (const frame of old.link.replayAfter(join.resume.received)) peer.send(frame);
       this.options.apply({ type: 'rejoin', name: old.name, now: Date.now() });
       return old;
@@ -96,7 +112,9 @@ export class Agents {
     const wanted = join.resume ? { ...join.node, name: join.resume.name } : join.node;
     const name = freeName(this.options.cluster(), wanted);
     if (name === null) {
-      const error = new DmiError('name-taken', `the cluster has a node named ${join.node.name} already`, { hint: 'choose another with --name' });
+      const error = new DmiError('name-taken', `the cluster has a node named ${join.node.name} already`, {
+        hint: 'choose another with --name',
+      });
       peer.send({ t: 'refused', code: error.code, reason: error.message, hint: error.hint ?? null });
       throw error;
     }

@@ -36,7 +36,14 @@ export class Clients {
   constructor(private readonly options: ClientsOptions) {}
 
   accept(peer: Peer<object>, id: string): void {
-    const session: Session = { id, peer: peer as Peer<ToClient>, subscribed: false, outputs: new Set(), uploads: new Map(), queue: Promise.resolve() };
+    const session: Session = {
+      id,
+      peer: peer as Peer<ToClient>,
+      subscribed: false,
+      outputs: new Set(),
+      uploads: new Map(),
+      queue: Promise.resolve(),
+    };
     this.#sessions.set(id, session);
     peer.receive(fromClient, 'request', request => this.#request(session, request));
     peer.socket.on('close', () => {
@@ -47,7 +54,9 @@ export class Clients {
   }
 
   reply({ client, request }: Waiter, value: unknown): void {
-    this.#sessions.get(client)?.peer.send({ t: 'reply', request, ok: true, value, code: null, reason: null, hint: null });
+    this.#sessions
+      .get(client)
+      ?.peer.send({ t: 'reply', request, ok: true, value, code: null, reason: null, hint: null });
   }
 
   refuse({ client, request }: Waiter, code: string, reason: string, hint: string | null): void {
@@ -56,7 +65,8 @@ export class Clients {
 
   publish(event: ClusterEvent): void {
     for (const session of this.#sessions.values()) {
-      if (session.subscribed || ('job' in event && session.outputs.has(event.job))) session.peer.send({ t: 'event', event });
+      if (session.subscribed || ('job' in event && session.outputs.has(event.job)))
+        session.peer.send({ t: 'event', event });
     }
   }
 
@@ -100,46 +110,79 @@ export class Clients {
     const later = (work: Promise<unknown>) => void work.then(answer, error => this.#failed(waiter, error));
     switch (request.verb) {
       case 'nodes':
-        return answer(nodeRows(cluster()));
+        answer(nodeRows(cluster()));
+        return;
       case 'jobs':
-        return answer(jobRows(cluster(), now));
+        answer(jobRows(cluster(), now));
+        return;
       case 'threads': {
         const job = request.job == null ? null : resolvePrefix('job', request.job, cluster().jobs.keys());
-        if (!request.detail) return answer(threadRows(cluster(), job));
-        return later(this.options.reports.threads(job));
+        if (!request.detail) {
+          answer(threadRows(cluster(), job));
+          return;
+        }
+        later(this.options.reports.threads(job));
+        return;
       }
       case 'missing':
-        return later(this.#missing(request.hashes));
+        later(this.#missing(request.hashes));
+        return;
       case 'upload':
-        session.queue = session.queue.then(() => this.#upload(session, request)).then(
-          () => answer(null),
-          error => this.#failed(waiter, error),
-        );
+        session.queue = session.queue
+          .then(() => this.#upload(session, request))
+          .then(
+            () => answer(null),
+            error => this.#failed(waiter, error),
+          );
         return;
       case 'submit': {
         const job = `j${shortId(randomBytes(8), 6)}`;
         if (request.output) session.outputs.add(job);
-        return apply({ type: 'submit', waiter, job, key: randomBytes(32), spec: request.spec, now });
+        apply({ type: 'submit', waiter, job, key: randomBytes(32), spec: request.spec, now });
+        return;
       }
       case 'watch': {
         if (request.output) session.outputs.add(resolvePrefix('job', request.job, cluster().jobs.keys()));
-        return apply({ type: 'watch', waiter, job: request.job, now });
+        apply({ type: 'watch', waiter, job: request.job, now });
+        return;
       }
       case 'subscribe':
         session.subscribed = true;
-        return answer(null);
+        answer(null);
+        return;
       case 'kill':
-        return apply({ type: 'kill', waiter, job: request.job, now });
+        apply({ type: 'kill', waiter, job: request.job, now });
+        return;
       case 'drain':
-        return apply({ type: 'drain', waiter, node: request.node, now });
+        apply({ type: 'drain', waiter, node: request.node, now });
+        return;
       case 'move':
-        return apply({ type: 'move', waiter, job: request.job ?? null, thread: request.thread, node: request.node, now });
+        apply({
+          type: 'move',
+          waiter,
+          job: request.job ?? null,
+          thread: request.thread,
+          node: request.node,
+          now,
+        });
+        return;
       case 'attach':
-        return apply({ type: 'attach', waiter, job: request.job, now });
+        apply({ type: 'attach', waiter, job: request.job, now });
+        return;
       case 'announce':
-        return apply({ type: 'announce', waiter, job: request.job, member: request.member, host: request.host, port: request.port, now });
+        apply({
+          type: 'announce',
+          waiter,
+          job: request.job,
+          member: request.member,
+          host: request.host,
+          port: request.port,
+          now,
+        });
+        return;
       case 'detach':
-        return apply({ type: 'detach', waiter, job: request.job, member: request.member, now });
+        apply({ type: 'detach', waiter, job: request.job, member: request.member, now });
+        return;
     }
   }
 

@@ -121,7 +121,11 @@ export class Coordinator {
     }
     const onBad = (error: DmiError) => this.#log.warn({ code: error.code }, `closed a connection: ${error.message}`);
     try {
-      const { peer, role, session } = await accept(socket, { token: this.options.token ?? null, cluster: this.#name, onBad });
+      const { peer, role, session } = await accept(socket, {
+        token: this.options.token ?? null,
+        cluster: this.#name,
+        onBad,
+      });
       if (this.#timer === null) socket.close(1001, 'the coordinator is stopping');
       else if (role === 'agent') this.#agents.accept(peer, session);
       else this.#clients.accept(peer, session);
@@ -136,7 +140,10 @@ export class Coordinator {
   #onBody(body: AgentBody): void {
     if (body.t !== 'from-host') return;
     const { job, member, message } = body;
-    if (message.t === 'report') return this.#reports.accept(message);
+    if (message.t === 'report') {
+      this.#reports.accept(message);
+      return;
+    }
     if (message.t !== 'output' && message.t !== 'arrived' && message.t !== 'moved') return;
     let order = this.#orders.get(job);
     if (!order) {
@@ -158,7 +165,8 @@ export class Coordinator {
 
   #tick(): void {
     for (const job of this.#held) if (this.#clients.output(job, []) < LOW_WATER) this.#flow(job, true);
-    const idle = this.#cluster.jobs.size === 0 && [...this.#cluster.nodes.values()].every(node => node.downSince === null);
+    const idle =
+      this.#cluster.jobs.size === 0 && [...this.#cluster.nodes.values()].every(node => node.downSince === null);
     if (!idle) this.#apply({ type: 'tick', now: Date.now() });
   }
 
@@ -181,26 +189,36 @@ export class Coordinator {
   #perform(effect: Effect): void {
     switch (effect.type) {
       case 'to-agent':
-        return this.#agents.send(effect.node, effect.body);
+        this.#agents.send(effect.node, effect.body);
+        return;
       case 'reply':
-        return this.#clients.reply(effect.waiter, effect.value);
+        this.#clients.reply(effect.waiter, effect.value);
+        return;
       case 'refuse':
-        return this.#clients.refuse(effect.waiter, effect.code, effect.reason, effect.hint);
+        this.#clients.refuse(effect.waiter, effect.code, effect.reason, effect.hint);
+        return;
       case 'client-view':
-        return this.#clients.view(effect.client, effect.job, effect.change);
+        this.#clients.view(effect.client, effect.job, effect.change);
+        return;
       case 'drop-agent':
-        return this.#agents.forget(effect.node);
+        this.#agents.forget(effect.node);
+        return;
       case 'log':
-        return this.#log[effect.level](effect.fields ?? {}, effect.message);
+        this.#log[effect.level](effect.fields ?? {}, effect.message);
+        return;
       case 'publish': {
         const { event } = effect;
-        if (event.event === 'job' && (event.state === 'done' || event.state === 'failed' || event.state === 'cancelled')) {
+        if (
+          event.event === 'job' &&
+          (event.state === 'done' || event.state === 'failed' || event.state === 'cancelled')
+        ) {
           const rest = this.#orders.get(event.job)?.flush() ?? [];
           this.#clients.output(event.job, rest);
           this.#orders.delete(event.job);
           this.#held.delete(event.job);
         }
-        return this.#clients.publish(event);
+        this.#clients.publish(event);
+        return;
       }
     }
   }
@@ -211,7 +229,9 @@ export function parseListen(listen: string): { host: string; port: number } {
   const match = /^(?:(?<host>\[[^\]]+\]|[^:]*):)?(?<port>\d{1,5})$/.exec(listen);
   const port = Number(match?.groups?.port);
   if (!match || port > 65_535) {
-    throw new DmiError('usage', `"${listen}" is not an address to listen on`, { hint: `write host:port, like 127.0.0.1:${DEFAULT_PORT}` });
+    throw new DmiError('usage', `"${listen}" is not an address to listen on`, {
+      hint: `write host:port, like 127.0.0.1:${DEFAULT_PORT}`,
+    });
   }
   return { host: (match.groups?.host ?? '').replace(/^\[|\]$/g, '') || '127.0.0.1', port };
 }
@@ -227,5 +247,8 @@ function listenError(listen: string, error: NodeJS.ErrnoException): DmiError {
       cause: error,
     });
   }
-  return new DmiError('usage', `cannot listen on ${listen}: ${error.message}`, { hint: 'choose another with --listen host:port', cause: error });
+  return new DmiError('usage', `cannot listen on ${listen}: ${error.message}`, {
+    hint: 'choose another with --listen host:port',
+    cause: error,
+  });
 }

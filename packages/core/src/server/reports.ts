@@ -40,7 +40,13 @@ export class Reports {
     for (const [owner, report] of reports) {
       for (const { thread, cpuSeconds, bytes, pinned, state } of report.threads) {
         const row = byKey.get(`${owner}/${thread}`);
-        if (row) Object.assign(row, { cpuSeconds, bytes, pinned: pinned ?? null, state: row.state === 'moving' ? row.state : state });
+        if (row)
+          Object.assign(row, {
+            cpuSeconds,
+            bytes,
+            pinned: pinned ?? null,
+            state: row.state === 'moving' ? row.state : state,
+          });
       }
     }
     return rows;
@@ -50,7 +56,9 @@ export class Reports {
     const jobs = [...this.cluster().jobs.values()].filter(job => only === null || job.id === only);
     const answers = await Promise.all(
       jobs.map(async job => {
-        const hosts = [...job.hosts.values()].filter(host => host.node !== null && host.state !== 'spawning' && host.state !== 'stopping');
+        const hosts = [...job.hosts.values()].filter(
+          host => host.node !== null && host.state !== 'spawning' && host.state !== 'stopping',
+        );
         if (hosts.length === 0) return [];
         const id = `q${this.#next++}`;
         const reports = await new Promise<Report[]>(resolve => {
@@ -66,7 +74,8 @@ export class Reports {
           const timer = setTimeout(() => query.finish(), PATIENCE_MS);
           this.#queries.set(id, query);
           for (const { node, member } of hosts) {
-            if (node !== null) this.send(node, { t: 'to-host', job: job.id, member, message: { t: 'query', query: id } });
+            if (node !== null)
+              this.send(node, { t: 'to-host', job: job.id, member, message: { t: 'query', query: id } });
           }
         });
         return reports.map((report): [string, Report] => [job.id, report]);

@@ -3,7 +3,15 @@ import type { GenericSchema } from 'valibot';
 import { WebSocket } from 'ws';
 import { HANDSHAKE_MS, MAGIC, MAX_MESSAGE, VERSION, WIRE_VERSION } from '../constants.js';
 import { asDmiError, DmiError, type ErrorCode } from '../errors.js';
-import { type Challenge, NONCE_BYTES, proofMac, type Refused, type Role, sameMac, toPeerHandshake } from './handshake.js';
+import {
+  type Challenge,
+  NONCE_BYTES,
+  proofMac,
+  type Refused,
+  type Role,
+  sameMac,
+  toPeerHandshake,
+} from './handshake.js';
 import { Peer } from './peer.js';
 
 export interface ConnectOptions {
@@ -25,7 +33,10 @@ export function parseAddress(address: string): string {
     if (url.hostname === '') throw new Error('no host');
     return full;
   } catch (cause) {
-    throw new DmiError('usage', `"${address}" is not a coordinator's address`, { hint: 'write it like ws://127.0.0.1:7070', cause });
+    throw new DmiError('usage', `"${address}" is not a coordinator's address`, {
+      hint: 'write it like ws://127.0.0.1:7070',
+      cause,
+    });
   }
 }
 
@@ -36,10 +47,17 @@ export function parseAddress(address: string): string {
 export function connect(options: ConnectOptions): Promise<{ peer: Peer<object>; session: string; cluster: string }> {
   const address = parseAddress(options.address);
   return new Promise((resolve, reject) => {
-    const socket = new WebSocket(address, { maxPayload: MAX_MESSAGE, perMessageDeflate: false, handshakeTimeout: HANDSHAKE_MS });
+    const socket = new WebSocket(address, {
+      maxPayload: MAX_MESSAGE,
+      perMessageDeflate: false,
+      handshakeTimeout: HANDSHAKE_MS,
+    });
     let settled = false;
     const peer = new Peer<object>(socket, error => fail(reachable(address, error)));
-    const timer = setTimeout(() => fail(new DmiError('timeout', `${address} did not answer within ${HANDSHAKE_MS / 1000} s`)), HANDSHAKE_MS);
+    const timer = setTimeout(
+      () => fail(new DmiError('timeout', `${address} did not answer within ${HANDSHAKE_MS / 1000} s`)),
+      HANDSHAKE_MS,
+    );
     const fail = (error: DmiError) => {
       if (settled) return options.onBad(error);
       settled = true;
@@ -47,7 +65,9 @@ export function connect(options: ConnectOptions): Promise<{ peer: Peer<object>; 
       socket.terminate();
       reject(error);
     };
-    socket.on('close', (_code, reason) => fail(reachable(address, new Error(reason.toString() || 'the connection was closed'))));
+    socket.on('close', (_code, reason) =>
+      fail(reachable(address, new Error(reason.toString() || 'the connection was closed'))),
+    );
     const nonce = randomBytes(NONCE_BYTES);
     socket.on('open', () => {
       const { version = VERSION, wire = WIRE_VERSION, role } = options;
@@ -77,7 +97,10 @@ type Answer = Challenge | Refused | { t: 'welcome'; session: string; cluster: st
 
 function answer(options: ConnectOptions, nonce: Uint8Array, message: Challenge): Uint8Array | null {
   if (options.token === null) return null;
-  if (message.mac === null || !sameMac(message.mac, proofMac(options.token, 'coordinator', options.role, nonce, message.nonce))) {
+  if (
+    message.mac === null ||
+    !sameMac(message.mac, proofMac(options.token, 'coordinator', options.role, nonce, message.nonce))
+  ) {
     throw new DmiError('auth', `the coordinator at ${options.address} does not know our token`, {
       hint: 'give the coordinator the same token, or connect without one (unset DMI_TOKEN)',
     });

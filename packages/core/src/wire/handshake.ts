@@ -36,7 +36,12 @@ export const challenge = v.object({
 });
 export const proof = v.object({ t: v.literal('proof'), mac: v.nullable(f.binary) });
 export const welcome = v.object({ t: v.literal('welcome'), session: f.id, cluster: f.text });
-export const refused = v.object({ t: v.literal('refused'), code: f.text, reason: f.text, hint: v.nullish(f.text, null) });
+export const refused = v.object({
+  t: v.literal('refused'),
+  code: f.text,
+  reason: f.text,
+  hint: v.nullish(f.text, null),
+});
 export const toPeerHandshake = v.variant('t', [challenge, welcome, refused]);
 export const fromPeerHandshake = v.variant('t', [hello, proof]);
 
@@ -50,8 +55,18 @@ export const FEATURES: ReadonlySet<string> = new Set([]);
 export const NONCE_BYTES = 32;
 
 /** HMAC-SHA-256 over both nonces, the role, and the side that makes it. */
-export function proofMac(token: string, side: 'peer' | 'coordinator', as: Role, peer: Uint8Array, coordinator: Uint8Array) {
-  return createHmac('sha256', token).update(`${MAGIC}/${WIRE_VERSION}/${side}/${as}\0`).update(peer).update(coordinator).digest();
+export function proofMac(
+  token: string,
+  side: 'peer' | 'coordinator',
+  as: Role,
+  peer: Uint8Array,
+  coordinator: Uint8Array,
+) {
+  return createHmac('sha256', token)
+    .update(`${MAGIC}/${WIRE_VERSION}/${side}/${as}\0`)
+    .update(peer)
+    .update(coordinator)
+    .digest();
 }
 
 /** Compares in constant time. */
@@ -62,9 +77,13 @@ export function sameMac(a: Uint8Array, b: Uint8Array): boolean {
 /** @throws DmiError `version` when the peer cannot be talked to */
 export function checkHello(peer: Hello): void {
   if (peer.wire !== WIRE_VERSION || peer.version !== VERSION) {
-    throw new DmiError('version', `version mismatch: the ${peer.role} is ${describe(peer)}, the coordinator is ${describe()}`, {
-      hint: 'install the same version of dmi on both machines',
-    });
+    throw new DmiError(
+      'version',
+      `version mismatch: the ${peer.role} is ${describe(peer)}, the coordinator is ${describe()}`,
+      {
+        hint: 'install the same version of dmi on both machines',
+      },
+    );
   }
   const unknown = peer.requires.find(feature => !FEATURES.has(feature));
   if (unknown !== undefined) {
@@ -72,7 +91,8 @@ export function checkHello(peer: Hello): void {
       hint: 'install the same version of dmi on both machines',
     });
   }
-  if (peer.nonce.length !== NONCE_BYTES) throw new DmiError('malformed', `hello: nonce: ${peer.nonce.length} bytes, not ${NONCE_BYTES}`);
+  if (peer.nonce.length !== NONCE_BYTES)
+    throw new DmiError('malformed', `hello: nonce: ${peer.nonce.length} bytes, not ${NONCE_BYTES}`);
 }
 
 function describe(peer: { version: string; wire: number } = { version: VERSION, wire: WIRE_VERSION }): string {

@@ -52,7 +52,12 @@ const hello = v.object({
   port: f.port,
   features: f.list(f.text, 4096),
 });
-const started = v.object({ t: v.literal('started'), thread: f.thread, by: v.nullish(f.thread, null), movable: v.boolean() });
+const started = v.object({
+  t: v.literal('started'),
+  thread: f.thread,
+  by: v.nullish(f.thread, null),
+  movable: v.boolean(),
+});
 const arrived = v.object({ t: v.literal('arrived'), thread: f.thread, move: v.nullish(f.id, null), bytes: f.count });
 const exited = v.object({
   t: v.literal('exited'),
@@ -106,12 +111,34 @@ const log = v.object({ t: v.literal('log'), level: v.number(), msg: v.string() }
 
 /** Names of the messages a host may send; others are logged and skipped. */
 export const FROM_HOST_NAMES: ReadonlySet<string> = new Set([
-  'hello', 'started', 'arrived', 'exited', 'moved', 'output', 'fault', 'failed', 'drained', 'unreachable', 'report', 'log',
+  'hello',
+  'started',
+  'arrived',
+  'exited',
+  'moved',
+  'output',
+  'fault',
+  'failed',
+  'drained',
+  'unreachable',
+  'report',
+  'log',
 ]);
 
 /** What a host sends. `log` ends at the agent, everything else goes on to the coordinator. */
 export const fromHost = v.variant('t', [
-  hello, started, arrived, exited, moved, output, fault, failed, drained, unreachable, report, log,
+  hello,
+  started,
+  arrived,
+  exited,
+  moved,
+  output,
+  fault,
+  failed,
+  drained,
+  unreachable,
+  report,
+  log,
 ]);
 
 /** First message to a host. The agent makes it from a `spawn`, with paths of this machine. */

@@ -1,0 +1,274 @@
+import type { ClusterInput, Effect } from '../src/cluster/events.js';
+import { type Cluster, emptyCluster } from '../src/cluster/state.js';
+import { step } from '../src/cluster/step.js';
+import type { CoordinatorBody } from '../src/wire/agent-messages.js';
+import type { FromHost } from '../src/wire/host-messages.js';
+import type { JobSpec } from '../src/wire/job-spec.js';
+
+// A cluster of pretended agents and hosts around the real transition function, for tests: messages of one channel stay in
+// order, those of different ones are delivered in any order.
+
+type AgentBody = Extract<ClusterInput, { type: 'agent' }>['body'];
+
+interface ModelHost {
+  job: string;
+  member: number;
+  node: string;
+  lite: boolean;
+  threads: Set<string>;
+  draining: boolean;
+}
+
+export interface Dice {
+  /** A number in [0, n). */
+  pick(n: number): number;
+}
+
+export class Model {
+  cluster: Cluster = emptyCluster({ settleMs: 50 });
+  readonly hosts = new Map<string, ModelHost>();
+  readonly inbox = new Map<string, CoordinatorBody[]>();
+  readonly outbox = new Map<string, AgentBody[]>();
+  readonly refusals: string[] = [];
+  readonly released: string[] = [];
+  /** Member ids of each job in the order they were given out. */
+  readonly spawned = new Map<string, number[]>();
+  readonly events: Extract<Effect, { type: 'publish' }>['event'][] = [];
+  /** Every thread that was started and has not ended, by job. */
+  readonly alive = new Map<string, Set<string>>();
+  #now = 1;
+  #nextThread = 1_000;
+  #nextNode = 1;
+  #nextJob = 1;
+
+  constructor(private readonly dice: Dice) {}
+
+  input(
+    input: { [K in ClusterInput['type']]: Omit<Extract<ClusterInput, { type: K }>, 'now'> }[ClusterInput['type']],
+  ): void {
+    const { cluster, effects } = step(this.cluster, { ...input, now: this.#now++ } as ClusterInput);
+    this.cluster = cluster;
+    for (const effect of effects) {
+      if (effect.type === 'to-agent') this.inbox.get(effect.node)?.push(effect.body);
+      else if (effect.type === 'refuse') this.refusals.push(effect.code);
+      else if (effect.type === 'publish') this.events.push(effect.event);
+    }
+  }
+
+  join(): string {
+    const name = `n${this.#nextNode++}`;
+    this.inbox.set(name, []);
+    this.outbox.set(name, []);
+    const node = {
+      name,
+      nameFixed: true,
+      instance: name,
+      cores: 1 + this.dice.pick(3),
+      memory: 1,
+      address: '127.0.0.1',
+      hostname: name,
+      version: '0',
+      features: [],
+    };
+    this.input({ type: 'join', name, node, hosts: [] });
+    return name;
+  }
+
+  submit(n: number, kind: JobSpec['kind'] = 'spmd'): string {
+    const job = `j${this.#nextJob++}`;
+    const file = { path: '/p', hash: '0'.repeat(64), size: 1 };
+    const spec: JobSpec = {
+      name: 'p',
+      kind,
+      n,
+      program: '/p',
+      hash: file.hash,
+      files: [file],
+      argv: [],
+      env: [],
+      cwd: '/',
+      threadMemory: 0,
+      peerTimeout: 1,
+      balance: 'threads',
+    };
+    this.alive.set(job, new Set());
+    this.input({ type: 'submit', waiter: { client: 'c', request: 1 }, job, key: new Uint8Array(32), spec });
+    return job;
+  }
+
+  drain(node: string): void {
+    this.input({ type: 'drain', waiter: { client: 'c', request: 2 }, node });
+  }
+
+  /** One message, of any channel, is delivered. False: there is none. */
+  deliver(): boolean {
+    const ready: (() => void)[] = [];
+    for (const [node, queue] of this.inbox)
+      if (queue.length > 0) ready.push(() => this.#agent(node, queue.shift() as CoordinatorBody));
+    for (const [node, queue] of this.outbox) {
+      if (queue.length > 0)
+        ready.push(() => this.input({ type: 'agent', name: node, body: queue.shift() as AgentBody }));
+    }
+    ready[this.dice.pick(Math.max(1, ready.length))]?.();
+    return ready.length > 0;
+  }
+
+  /** Delivers everything, and lets time pass until nothing more happens. */
+  settle(): void {
+    for (let quiet = 0; quiet < 3; quiet++) {
+      while (this.deliver()) quiet = 0;
+      this.#now += 11_000;
+      this.input({ type: 'tick' });
+    }
+  }
+
+  tick(ms: number): void {
+    this.#now += ms;
+    this.input({ type: 'tick' });
+  }
+
+  /** Some thread creates another on its host. */
+  spawnThread(): void {
+    const [host, by] = this.#anyThread();
+    if (!host || by === null) return;
+    const thread = `${host.member}.${this.#nextThread++}`;
+    this.#start(host, thread, by);
+  }
+
+  /** Some thread ends; the first ones only if `first`. */
+  exitThread(first: boolean): void {
+    const [host, thread] = this.#anyThread();
+    if (host && thread !== null && (first || Number(thread.split('.')[1]) >= 1_000)) this.#exit(host, thread);
+  }
+
+  exitAll(job: string): void {
+    for (const host of this.hosts.values())
+      if (host.job === job) for (const thread of [...host.threads]) this.#exit(host, thread);
+  }
+
+  where(job: string): Map<string, number> {
+    const found = new Map<string, number>();
+    for (const host of this.hosts.values())
+      if (host.job === job) for (const thread of host.threads) found.set(thread, host.member);
+    return found;
+  }
+
+  #anyThread(): [ModelHost | null, string | null] {
+    const all = [...this.hosts.values()].flatMap(host =>
+      [...host.threads].map((thread): [ModelHost, string] => [host, thread]),
+    );
+    return all[this.dice.pick(Math.max(1, all.length))] ?? [null, null];
+  }
+
+  #say(host: ModelHost, message: FromHost): void {
+    this.outbox.get(host.node)?.push({ t: 'from-host', job: host.job, member: host.member, message });
+  }
+
+  #start(host: ModelHost, thread: string, by: string | null): void {
+    host.threads.add(thread);
+    this.alive.get(host.job)?.add(thread);
+    this.#say(host, { t: 'started', thread, by, movable: true });
+  }
+
+  #exit(host: ModelHost, thread: string): void {
+    host.threads.delete(thread);
+    this.alive.get(host.job)?.delete(thread);
+    this.#say(host, { t: 'exited', thread, status: 0, result: '0', main: true });
+    this.#drained(host);
+  }
+
+  #drained(host: ModelHost): void {
+    if (!host.draining || host.threads.size > 0) return;
+    host.draining = false;
+    this.#say(host, { t: 'drained' });
+  }
+
+  #agent(node: string, body: CoordinatorBody): void {
+    if (body.t === 'released') {
+      this.released.push(node);
+      this.inbox.delete(node);
+      this.outbox.delete(node);
+    } else if (body.t === 'spawn') {
+      const ids = this.spawned.get(body.job) ?? [];
+      this.spawned.set(body.job, [...ids, body.member]);
+      const host: ModelHost = {
+        job: body.job,
+        member: body.member,
+        node,
+        lite: body.lite,
+        threads: new Set(),
+        draining: false,
+      };
+      this.hosts.set(`${body.job}/${body.member}`, host);
+      this.#say(host, { t: 'hello', version: '0.1.0', build: 'b', wire: 1, pid: 1, port: 1, features: [] });
+    } else if (body.t === 'to-host') {
+      const host = this.hosts.get(`${body.job}/${body.member}`);
+      if (host) this.#host(host, body.message);
+    }
+  }
+
+  #host(host: ModelHost, message: Extract<CoordinatorBody, { t: 'to-host' }>['message']): void {
+    if (message.t === 'start') {
+      this.#start(host, `${host.member}.${message.thread}`, null);
+      return;
+    }
+    if (message.t === 'drain') {
+      host.draining = true;
+      this.#drained(host);
+      return;
+    }
+    if (message.t === 'stop') {
+      this.hosts.delete(`${host.job}/${host.member}`);
+      for (const thread of host.threads) this.alive.get(host.job)?.delete(thread);
+      this.outbox
+        .get(host.node)
+        ?.push({ t: 'host-exited', job: host.job, member: host.member, code: 0, signal: null, detail: '' });
+      return;
+    }
+    if (message.t !== 'move') return;
+    const { move, thread, to } = message;
+    const answer = (code: 'ok' | 'gone' | 'collision' | 'busy' | 'pinned' | 'unreachable') =>
+      this.#say(host, {
+        t: 'moved',
+        move,
+        thread,
+        ok: code === 'ok',
+        code,
+        reason: '',
+        bytes: 1,
+        seconds: 0,
+        pauseSeconds: 0,
+      });
+    if (!host.threads.has(thread)) {
+      answer('gone');
+      return;
+    }
+    const peer = this.hosts.get(`${host.job}/${to}`);
+    if (!peer) {
+      answer('unreachable');
+      return;
+    }
+    const luck = this.dice.pick(12);
+    if (luck === 0 && !peer.lite) {
+      answer('collision');
+      return;
+    }
+    if (luck === 1) {
+      answer('busy');
+      return;
+    }
+    if (luck === 2) {
+      answer('pinned');
+      return;
+    }
+    if (luck === 3) {
+      answer('unreachable');
+      return;
+    }
+    host.threads.delete(thread);
+    peer.threads.add(thread);
+    this.#say(peer, { t: 'arrived', thread, move, bytes: 1 });
+    answer('ok');
+    this.#drained(host);
+  }
+}
