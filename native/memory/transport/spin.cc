@@ -1,0 +1,100 @@
+// Who polls.
+//
+// A worker that spins in poll() and the communication thread that sleeps in epoll_wait would both be woken by arriving
+// data: a wake that costs the sender microseconds. So the communication thread does not sleep in epoll while workers
+// poll: it is *parked* on a futex, with a time limit.
+//
+//   serving: nobody else polls; blocks in epoll_wait.
+//      data comes while a worker spins -> parked   (the only needless wake)
+//   parked: sleeps kHandOver at a time.
+//      nobody has polled for kHandOver            -> serving   (also when the spinning worker lost its core)
+//      the last spinning worker gave up, idle     -> serving   (it wakes us)
+//
+// A worker that leaves poll() with work in its hands wakes nobody: it will probably be back, and if it is not, kHandOver
+// limits what its absence costs. Probing (epoll_wait with no timeout) is done without any lock, so a worker that is
+// preempted there, where it is most of the time, holds nobody up.
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+
+#include <cerrno>
+
+#include "clock.h"
+#include "peer.h"
+
+namespace dmi::memory::transport {
+namespace {
+
+constexpr int64_t kHandOver = 100'000;  // ns
+
+}  // namespace
+
+bool Transport::poll(int spin_us) {
+  const auto happenings = happenings_.load(std::memory_order_acquire);
+  spinners_.fetch_add(1);
+  int64_t deadline = 0;
+  bool worked = false;
+  for (;;) {
+    heartbeat_.store(heartbeat_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    epoll_event events[16];
+    const int n = epoll_wait(epoll_.get(), events, 16, 0);
+    for (int i = 0; i < n; i++) {
+      if (events[i].data.ptr)
+        worked |= service(*static_cast<Peer*>(events[i].data.ptr), events[i].events);
+      else
+        wake_parked();
+    }
+    if (worked || happenings_.load(std::memory_order_acquire) != happenings) break;
+    if (spin_us <= 0) break;
+    const int64_t now = now_ns();
+    if (deadline == 0) deadline = now + int64_t{spin_us} * 1000;
+    if (now >= deadline) break;
+    cpu_relax();
+  }
+  const bool last = spinners_.fetch_sub(1) == 1;
+  const bool happened = worked || happenings_.load(std::memory_order_relaxed) != happenings;
+  if (last && !happened && spin_us > 0) wake_parked();
+  return happened;
+}
+
+void Transport::wake_parked() {
+  if (parked_.load() && parked_.exchange(0)) futex_wake(parked_);
+}
+
+// Sleeps while others poll; decides whether they still do.
+void Transport::park() {
+  const auto heartbeat = heartbeat_.load(std::memory_order_relaxed);
+  parked_.store(1);
+  if (!kicked_) futex_wait(parked_, 1, kHandOver);
+  const bool woken = parked_.exchange(0) == 0;
+  seen_heartbeat_ = heartbeat_.load(std::memory_order_relaxed);
+  serving_ = woken || seen_heartbeat_ == heartbeat;
+}
+
+// One round of the communication thread.
+bool Transport::wait_and_serve() {
+  if (!serving_) {
+    park();
+    return false;
+  }
+  const int64_t timeout = next_timeout(now_ns());
+  epoll_event events[32];
+  const int n = epoll_wait(epoll_.get(), events, 32, static_cast<int>(timeout));
+  const auto heartbeat = heartbeat_.load(std::memory_order_relaxed);
+  const bool others = spinners_.load() > 0 && heartbeat != seen_heartbeat_;
+  seen_heartbeat_ = heartbeat;
+  if (n > 0 && others) {
+    serving_ = false;
+    return false;
+  }
+  bool worked = false, met = false;
+  for (int i = 0; i < n; i++) {
+    if (!events[i].data.ptr) continue;
+    met = true;
+    worked |= service(*static_cast<Peer*>(events[i].data.ptr), events[i].events);
+  }
+  // Data that another thread is at: let it.
+  if (met && !worked && spinners_.load() > 0) serving_ = false;
+  return worked;
+}
+
+}  // namespace dmi::memory::transport
