@@ -142,8 +142,9 @@ describe('elasticity', () => {
 
   it('moves a thread by hand, and leaves it there', async () => {
     cluster = await TestCluster.start(2);
-    const { job } = await cluster.submit(2, 'sleep=2,exit=0');
+    const { job } = await cluster.submit(2, 'sleep=4,exit=0');
     await cluster.settled({ n1: 1, n2: 1 });
+    await pause(800);
     expect(await cluster.client.move('0.1', 'n2')).toMatchObject({ thread: '0.1', from: 'n1', to: 'n2' });
     await cluster.settled({ n1: 0, n2: 2 });
     await pause(1_000);

@@ -64,7 +64,7 @@ export function runCommand(program: Command): void {
         .choices(['table', 'json'])
         .default('table'),
     )
-    .option('--log-level <level>', 'with --local: log of the embedded cluster', 'error')
+    .option('--log-level <level>', 'with --local: log of the embedded cluster', 'silent')
     .passThroughOptions()
     .addHelpText('after', HELP)
     .action(run);

@@ -76,7 +76,10 @@ const run = promisify(execFile);
 
 /** What `ldd` shows: the interpreter resolves the libraries, with all its rules, without starting the program. */
 async function closure(path: string, interpreter: string): Promise<string[]> {
-  const listed = await run(interpreter, ['--list', path], { env: withoutPreload(), timeout: 20_000 }).catch(cause => {
+  const listed = await run(interpreter, [path], {
+    env: { ...withoutPreload(), LD_TRACE_LOADED_OBJECTS: '1' },
+    timeout: 20_000,
+  }).catch(cause => {
     throw new DmiError('bad-program', `${path}: its libraries cannot be resolved: ${firstLine(cause)}`, {
       object: path,
       cause,
