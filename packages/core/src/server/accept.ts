@@ -51,7 +51,9 @@ export function accept(socket: WebSocket, options: AcceptOptions): Promise<Accep
       peer.close(CLOSE.refused, error.message);
       reject(error);
     };
-    socket.on('close', () => fail(new DmiError('unreachable', 'closed before the handshake was complete')));
+    socket.on('close', () => {
+      if (!settled) fail(new DmiError('unreachable', 'closed before the handshake was complete'));
+    });
 
     let hello: Hello | null = null;
     const nonce = randomBytes(NONCE_BYTES);

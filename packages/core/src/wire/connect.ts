@@ -65,9 +65,9 @@ export function connect(options: ConnectOptions): Promise<{ peer: Peer<object>; 
       socket.terminate();
       reject(error);
     };
-    socket.on('close', (_code, reason) =>
-      fail(reachable(address, new Error(reason.toString() || 'the connection was closed'))),
-    );
+    socket.on('close', (_code, reason) => {
+      if (!settled) fail(reachable(address, new Error(reason.toString() || 'the connection was closed')));
+    });
     const nonce = randomBytes(NONCE_BYTES);
     socket.on('open', () => {
       const { version = VERSION, wire = WIRE_VERSION, role } = options;
