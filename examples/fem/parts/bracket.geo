@@ -64,7 +64,7 @@ Physical Surface("pressure 9") = Surface In BoundingBox {length / 2 - bore - e, 
 
 Mesh.MeshSizeMax = size;
 Mesh.MeshSizeMin = size / 4;
-Mesh.MeshSizeFromCurvature = 16;  // elements around a full circle
+Mesh.MeshSizeFromCurvature = size > 10 ? 6 : 16;  // elements around a full circle
 Mesh.ElementOrder = 2;
 Mesh.HighOrderOptimize = 1;
 Mesh.RandomSeed = 1;

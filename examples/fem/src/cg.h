@@ -3,10 +3,10 @@
 // How the domains talk is a parameter, so the same loop runs in one thread and in many:
 //   void publish(const double* values)   hands out this domain's owned values (3 per owned node)
 //   void fetch(double* values)           the ghosts' values, as their owners last published them
-//   double sum(double)                   over all domains, the same bits everywhere; nobody returns before all have called
+//   double sum(double)                   over all domains, the same bits everywhere; returns when all have called it
 //   void pause()                         once per iteration: the thread may be moved here
 //
-// Two sums per iteration are all the synchronisation there is. They also order the exchange without a barrier of its own:
+// Two sums per iteration are all the synchronisation there is. They also order the exchange, without a barrier:
 //   publish(z)  ->  sum(r.z)  ->  fetch(z of ghosts)  ->  sum(p.Kp)  ->  publish(next z)
 // Nobody fetches before everybody has published (first sum), and nobody publishes again before everybody has fetched
 // (second sum). The ghosts of p are computed here from the ghosts of z, as p = z + beta p on both sides.
@@ -21,17 +21,17 @@
 namespace fem {
 
 struct CgOptions {
-  double tolerance = 1e-8;       // of |f - K u| / |f|, f after elimination of the prescribed displacements
+  double tolerance = 1e-8;  // of |f - K u| / |f|, f after elimination of the prescribed displacements
   int maxIterations = 50000;
-  int checkEvery = 10;           // iterations between evaluations of the residual's norm (one more sum each)
+  int checkEvery = 10;  // iterations between evaluations of the residual's norm (one more sum each)
 };
 
 struct CgResult {
-  std::vector<double> u;         // 3 per local node, ghosts included
+  std::vector<double> u;  // 3 per local node, ghosts included
   int iterations = 0;
-  double relResidual = 0;        // recomputed from u at the end, not the recurrence's
+  double relResidual = 0;  // recomputed from u at the end, not the recurrence's
   bool converged = false;
-  bool indefinite = false;       // p.Kp <= 0 was met: the structure is not held, or an element is degenerate
+  bool indefinite = false;  // p.Kp <= 0 was met: the structure is not held, or an element is degenerate
 };
 
 inline double dotProduct(const double* a, const double* b, std::size_t n) {
@@ -42,8 +42,8 @@ inline double dotProduct(const double* a, const double* b, std::size_t n) {
 
 // `progress(iteration, relativeResidual)` is called whenever the residual has been evaluated.
 template <class Comm>
-CgResult solve(const Domain& domain, const System& system, const Preconditioner& m, const CgOptions& options, Comm& comm,
-               const std::function<void(int, double)>& progress) {
+CgResult solve(const Domain& domain, const System& system, const Preconditioner& m, const CgOptions& options,
+               Comm& comm, const std::function<void(int, double)>& progress) {
   const std::size_t n = system.f.size(), local = 3 * domain.global.size();
   CgResult result;
   result.u.assign(local, 0.0);

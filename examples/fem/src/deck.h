@@ -20,8 +20,8 @@ struct DeckElement {
 };
 
 struct DeckMaterial {
-  double young = 0, poisson = 0;   // *ELASTIC
-  double density = 0;              // *DENSITY, 0 when not given
+  double young = 0, poisson = 0;  // *ELASTIC
+  double density = 0;             // *DENSITY, 0 when not given
   bool elastic = false;
   Where where;
 };

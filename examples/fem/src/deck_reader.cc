@@ -39,9 +39,11 @@ class Reader {
   void skip(const Card&);
 
   bool data();  // advances to the next data line of the current card
-  void set(const Card&, const std::string& parameter, std::map<std::string, std::vector<std::int64_t>>& sets, const char* what);
+  void set(const Card&, const std::string& parameter, std::map<std::string, std::vector<std::int64_t>>& sets,
+           const char* what);
   DeckMaterial& currentMaterial(const Card&);
-  std::vector<std::int64_t> members(const Data&, const std::map<std::string, std::vector<std::int64_t>>&, const char* what);
+  std::vector<std::int64_t> members(const Data&, const std::map<std::string, std::vector<std::int64_t>>&,
+                                    const char* what);
   void load(const Data&, std::int64_t element);
 
   InpLines lines_;
@@ -87,7 +89,8 @@ const std::map<std::string, Reader::Entry>& Reader::table() {
 Deck Reader::read() {
   while (pending_ || lines_.next()) {
     pending_ = false;
-    if (!lines_.card()) fail(lines_.data().where, "data before the first keyword; a deck starts with a line like *NODE");
+    if (!lines_.card())
+      fail(lines_.data().where, "data before the first keyword; a deck starts with a line like *NODE");
     const Card card = *lines_.card();
     const auto entry = table().find(card.keyword);
     if (entry == table().end())
@@ -99,7 +102,8 @@ Deck Reader::read() {
     (this->*entry->second.handler)(card);
   }
   if (deck_.nodes.empty()) throw Error(deck_.path + ": no *NODE in this file; is it an Abaqus or CalculiX deck?");
-  if (!inStep_) fail(lines_.end(), "the deck ends without a *STEP: it is truncated, or lacks *STEP, *STATIC and *END STEP");
+  if (!inStep_)
+    fail(lines_.end(), "the deck ends without a *STEP: it is truncated, or lacks *STEP, *STATIC and *END STEP");
   if (!ended_) fail(lines_.end(), "the deck ends inside its step: it is truncated, or lacks *END STEP");
   if (!static_) fail(lines_.end(), "the step has no *STATIC; add it");
   return std::move(deck_);
@@ -134,8 +138,7 @@ void Reader::node(const Card& card) {
 void Reader::element(const Card& card) {
   const auto name = card.required("TYPE");
   const auto type = elementTypeNamed(name);
-  if (!type)
-    fail(card.where, "element type " + name + " is not supported; use C3D4, C3D8, C3D10, C3D20 or C3D20R");
+  if (!type) fail(card.where, "element type " + name + " is not supported; use C3D4, C3D8, C3D10, C3D20 or C3D20R");
   const auto count = static_cast<std::size_t>(kindOf(*type).nodes);
   auto* set = card.has("ELSET") ? &deck_.elsets[card.required("ELSET")] : nullptr;
   DeckElement e;
@@ -148,7 +151,9 @@ void Reader::element(const Card& card) {
       first = 1;
     }
     for (std::size_t i = first; i < d.fields.size(); ++i) {
-      if (e.nodes.size() == count) fail(d.where, "element " + std::to_string(e.id) + " has more than the " + std::to_string(count) + " nodes of a " + name + "; correct the line");
+      if (e.nodes.size() == count)
+        fail(d.where, "element " + std::to_string(e.id) + " has more than the " + std::to_string(count) +
+                          " nodes of a " + name + "; correct the line");
       e.nodes.push_back(d.integer(i, "the node of the element"));
     }
     open = e.nodes.size() < count;
@@ -159,10 +164,12 @@ void Reader::element(const Card& card) {
     deck_.elements.push_back(e);
   }
   if (open)
-    fail(e.where, "element " + std::to_string(e.id) + " has " + std::to_string(e.nodes.size()) + " of the " + std::to_string(count) + " nodes of a " + name + "; complete the line (is the file truncated?)");
+    fail(e.where, "element " + std::to_string(e.id) + " has " + std::to_string(e.nodes.size()) + " of the " +
+                      std::to_string(count) + " nodes of a " + name + "; complete the line (is the file truncated?)");
 }
 
-void Reader::set(const Card& card, const std::string& parameter, std::map<std::string, std::vector<std::int64_t>>& sets, const char* what) {
+void Reader::set(const Card& card, const std::string& parameter, std::map<std::string, std::vector<std::int64_t>>& sets,
+                 const char* what) {
   const auto name = card.required(parameter);
   const bool generate = card.has("GENERATE");
   auto& list = sets[name];
@@ -189,12 +196,16 @@ void Reader::set(const Card& card, const std::string& parameter, std::map<std::s
       if (d.fields[i].empty()) continue;
       if (!isInteger(d.fields[i])) {
         const auto other = sets.find(upper(d.fields[i]));
-        if (other == sets.end()) fail(d.where, parameter + " '" + d.fields[i] + "' is not defined above this line; define it or correct the name");
+        if (other == sets.end())
+          fail(d.where,
+               parameter + " '" + d.fields[i] + "' is not defined above this line; define it or correct the name");
         const auto copy = other->second;
         list.insert(list.end(), copy.begin(), copy.end());
       } else {
         const auto id = d.integer(i, what);
-        if (!exists(id)) fail(d.where, std::string(what) + " " + std::to_string(id) + " in set " + name + " is not defined above this line; define it or correct the number");
+        if (!exists(id))
+          fail(d.where, std::string(what) + " " + std::to_string(id) + " in set " + name +
+                            " is not defined above this line; define it or correct the number");
         list.push_back(id);
       }
     }
@@ -215,7 +226,8 @@ DeckMaterial& Reader::currentMaterial(const Card& card) {
 void Reader::elastic(const Card& card) {
   auto& m = currentMaterial(card);
   const auto type = card.value("TYPE").value_or("ISO");
-  if (type != "ISO" && type != "ISOTROPIC") fail(card.where, "*ELASTIC, TYPE=" + type + " is not supported; only isotropic materials are");
+  if (type != "ISO" && type != "ISOTROPIC")
+    fail(card.where, "*ELASTIC, TYPE=" + type + " is not supported; only isotropic materials are");
   while (data()) {
     const auto& d = lines_.data();
     if (m.elastic) fail(d.where, "a second *ELASTIC line (temperature dependence) is not supported; keep one line");
@@ -232,7 +244,8 @@ void Reader::density(const Card& card) {
   auto& m = currentMaterial(card);
   bool given = false;
   while (data()) {
-    if (given) fail(lines_.data().where, "a second *DENSITY line (temperature dependence) is not supported; keep one line");
+    if (given)
+      fail(lines_.data().where, "a second *DENSITY line (temperature dependence) is not supported; keep one line");
     m.density = lines_.data().real(0, "the density");
     given = true;
   }
@@ -240,16 +253,20 @@ void Reader::density(const Card& card) {
 
 void Reader::solidSection(const Card& card) {
   const DeckSection s{card.required("ELSET"), card.required("MATERIAL"), card.where};
-  if (!deck_.elsets.contains(s.elset)) fail(card.where, "ELSET '" + s.elset + "' is not defined above this line; define it or correct the name");
+  if (!deck_.elsets.contains(s.elset))
+    fail(card.where, "ELSET '" + s.elset + "' is not defined above this line; define it or correct the name");
   deck_.sections.push_back(s);
   skip(card);  // a thickness means nothing to a solid
 }
 
-std::vector<std::int64_t> Reader::members(const Data& d, const std::map<std::string, std::vector<std::int64_t>>& sets, const char* what) {
+std::vector<std::int64_t> Reader::members(const Data& d, const std::map<std::string, std::vector<std::int64_t>>& sets,
+                                          const char* what) {
   if (d.filled(0) && isInteger(d.fields[0])) return {d.integer(0, what)};
   if (!d.filled(0)) fail(d.where, std::string("the ") + what + " number or set is missing; add it");
   const auto it = sets.find(upper(d.fields[0]));
-  if (it == sets.end()) fail(d.where, std::string(what) + " set '" + d.fields[0] + "' is not defined above this line; define it or correct the name");
+  if (it == sets.end())
+    fail(d.where, std::string(what) + " set '" + d.fields[0] +
+                      "' is not defined above this line; define it or correct the name");
   return it->second;
 }
 
@@ -267,7 +284,8 @@ void Reader::boundary(const Card& card) {
     const double value = d.filled(3) ? d.real(3, "the displacement") : 0;
     // Rotations (4-6) of solid elements do not exist: fixing them has no effect, prescribing them would.
     if (first < 1 || last > 6 || last < first || (last > 3 && value != 0))
-      fail(d.where, "degrees of freedom " + std::to_string(first) + " to " + std::to_string(last) + " cannot be prescribed; solids have 1, 2 and 3");
+      fail(d.where, "degrees of freedom " + std::to_string(first) + " to " + std::to_string(last) +
+                        " cannot be prescribed; solids have 1, 2 and 3");
     for (const auto node : members(d, deck_.nsets, "node"))
       for (auto dof = first; dof <= std::min<std::int64_t>(last, 3); ++dof)
         deck_.boundaries.push_back({node, static_cast<int>(dof - 1), value, d.where});
@@ -280,9 +298,11 @@ void Reader::cload(const Card& card) {
   while (data()) {
     const auto& d = lines_.data();
     const auto dof = d.integer(1, "the degree of freedom");
-    if (dof < 1 || dof > 3) fail(d.where, "degree of freedom " + std::to_string(dof) + " cannot be loaded; solids have 1, 2 and 3");
+    if (dof < 1 || dof > 3)
+      fail(d.where, "degree of freedom " + std::to_string(dof) + " cannot be loaded; solids have 1, 2 and 3");
     const double value = d.real(2, "the force");
-    for (const auto node : members(d, deck_.nsets, "node")) deck_.forces.push_back({node, static_cast<int>(dof - 1), value, d.where});
+    for (const auto node : members(d, deck_.nsets, "node"))
+      deck_.forces.push_back({node, static_cast<int>(dof - 1), value, d.where});
   }
 }
 

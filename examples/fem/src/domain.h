@@ -11,8 +11,8 @@
 namespace fem {
 
 struct Domain : Mesh {
-  std::int32_t owned = 0;                // local nodes [0, owned) are owned, the rest are ghosts; both ascend globally
-  std::vector<std::int64_t> global;      // node of the model, by local node
+  std::int32_t owned = 0;            // local nodes [0, owned) are owned, the rest are ghosts; both ascend globally
+  std::vector<std::int64_t> global;  // node of the model, by local node
 
   std::size_t ghosts() const { return global.size() - static_cast<std::size_t>(owned); }
 };

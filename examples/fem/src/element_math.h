@@ -15,7 +15,7 @@ struct ElementNodes {
 struct Gradients {
   std::array<Vec3, kMaxNodes> dx;  // dN_a / dx
   std::array<double, kMaxNodes> n;
-  double volume;                   // weight times Jacobian determinant; not positive in an element inside out
+  double volume;  // weight times Jacobian determinant; not positive in an element inside out
 };
 
 // Gradients at every integration point. All five types use them as they are: CalculiX 2.20 gives C3D8 no B-bar either.

@@ -19,8 +19,8 @@ using Vec3 = std::array<double, 3>;
 
 enum class ElementType : std::int32_t { C3D4, C3D8, C3D10, C3D20, C3D20R };
 inline constexpr int kElementTypes = 5;
-inline constexpr int kMaxNodes = 20;       // nodes of the largest element
-inline constexpr int kMaxFaceNodes = 8;    // nodes of the largest face
+inline constexpr int kMaxNodes = 20;     // nodes of the largest element
+inline constexpr int kMaxFaceNodes = 8;  // nodes of the largest face
 
 struct QuadraturePoint {
   Vec3 at;        // natural coordinates (faces use the first two)
@@ -34,9 +34,9 @@ struct ElementKind {
   int corners;
   int faces;
   int faceCorners;
-  int vtkCell;                                       // VTK cell type; its node order is the same as ours
-  std::span<const QuadraturePoint> points;           // stiffness and body loads
-  std::span<const QuadraturePoint> facePoints;       // pressure
+  int vtkCell;                                  // VTK cell type; its node order is the same as ours
+  std::span<const QuadraturePoint> points;      // stiffness and body loads
+  std::span<const QuadraturePoint> facePoints;  // pressure
 };
 
 const ElementKind& kindOf(ElementType type);
@@ -66,9 +66,9 @@ void evaluateFace(int faceNodeCount, double r, double s, FaceShape& out);
 // Corner pair of the edge that mid-edge node `node` (>= corners) lies on.
 std::array<std::int32_t, 2> edgeOf(ElementType type, int node);
 
-// Weights that carry values from the integration points to the nodes: node a gets sum over p of w[a * points + p] * v[p].
-// As in CalculiX: the polynomial through the points (2x2x2: trilinear, 4 points: linear, 1 point: constant), at 27
-// points the least-squares fit of the element's own shape functions; where the points carry no more than the corners
+// Weights that carry values from the integration points to the nodes: node a gets sum over p of w[a * points + p] *
+// v[p]. As in CalculiX: the polynomial through the points (2x2x2: trilinear, 4 points: linear, 1 point: constant), at
+// 27 points the least-squares fit of the element's own shape functions; where the points carry no more than the corners
 // can hold, mid-edge nodes get the mean of their two corners.
 std::span<const double> extrapolation(ElementType type);
 

@@ -49,9 +49,9 @@ std::vector<double> compute(ElementType type) {
 }  // namespace
 
 std::span<const double> extrapolation(ElementType type) {
-  static const std::vector<double> tables[kElementTypes] = {
-      compute(ElementType::C3D4), compute(ElementType::C3D8), compute(ElementType::C3D10), compute(ElementType::C3D20),
-      compute(ElementType::C3D20R)};
+  static const std::vector<double> tables[kElementTypes] = {compute(ElementType::C3D4), compute(ElementType::C3D8),
+                                                            compute(ElementType::C3D10), compute(ElementType::C3D20),
+                                                            compute(ElementType::C3D20R)};
   return tables[static_cast<int>(type)];
 }
 

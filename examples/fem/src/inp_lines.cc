@@ -40,7 +40,8 @@ std::vector<std::string> split(const std::string& line) {
 std::string squeeze(const std::string& s) {
   std::string out;
   for (char c : s)
-    if (!std::isspace(static_cast<unsigned char>(c)) || (!out.empty() && out.back() != ' ')) out += std::isspace(static_cast<unsigned char>(c)) ? ' ' : c;
+    if (!std::isspace(static_cast<unsigned char>(c)) || (!out.empty() && out.back() != ' '))
+      out += std::isspace(static_cast<unsigned char>(c)) ? ' ' : c;
   return out;
 }
 
@@ -53,8 +54,8 @@ std::string upper(std::string text) {
 
 bool isInteger(const std::string& text) {
   const std::size_t from = !text.empty() && (text[0] == '+' || text[0] == '-') ? 1 : 0;
-  return text.size() > from &&
-         std::all_of(text.begin() + static_cast<std::ptrdiff_t>(from), text.end(), [](unsigned char c) { return std::isdigit(c); });
+  return text.size() > from && std::all_of(text.begin() + static_cast<std::ptrdiff_t>(from), text.end(),
+                                           [](unsigned char c) { return std::isdigit(c); });
 }
 
 std::optional<std::string> Card::value(const std::string& name) const {
@@ -75,7 +76,8 @@ std::int64_t Data::integer(std::size_t i, const char* what) const {
   std::int64_t v = 0;
   const char* begin = s.data() + (s[0] == '+' ? 1 : 0);
   const auto [end, error] = std::from_chars(begin, s.data() + s.size(), v);
-  if (error != std::errc() || end != s.data() + s.size()) fail(where, std::string(what) + " '" + s + "' is not a whole number; correct it");
+  if (error != std::errc() || end != s.data() + s.size())
+    fail(where, std::string(what) + " '" + s + "' is not a whole number; correct it");
   return v;
 }
 
@@ -129,7 +131,8 @@ bool InpLines::next() {
         if (upper(f).starts_with("INPUT") && f.find('=') != std::string::npos) file = trim(f.substr(f.find('=') + 1));
       if (file.size() > 1 && file.front() == '"' && file.back() == '"') file = file.substr(1, file.size() - 2);
       if (file.empty()) fail(last_, "*INCLUDE needs INPUT=; add it");
-      if (sources_.size() >= kMaxIncludeDepth) fail(last_, "*INCLUDE is nested too deeply; does a file include itself?");
+      if (sources_.size() >= kMaxIncludeDepth)
+        fail(last_, "*INCLUDE is nested too deeply; does a file include itself?");
       const auto base = std::filesystem::path(source.where.file).parent_path();
       const Where from = last_;
       open(std::filesystem::path(file).is_absolute() ? file : (base / file).string(), &from);
@@ -152,7 +155,8 @@ void InpLines::parse(std::string line) {
     const auto& f = data_.fields[i];
     if (f.empty()) continue;
     const auto eq = f.find('=');
-    card.parameters.push_back({withoutBlanks(upper(f.substr(0, eq))), eq == std::string::npos ? "" : upper(trim(f.substr(eq + 1)))});
+    card.parameters.push_back(
+        {withoutBlanks(upper(f.substr(0, eq))), eq == std::string::npos ? "" : upper(trim(f.substr(eq + 1)))});
   }
   card_ = std::move(card);
 }

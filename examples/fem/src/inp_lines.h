@@ -46,10 +46,10 @@ class InpLines {
  public:
   explicit InpLines(const std::string& path);
 
-  bool next();                       // false at the end of the deck
-  const std::optional<Card>& card() const { return card_; }   // set when the line is a keyword line
-  const Data& data() const { return data_; }                  // else this is
-  Where end() const { return last_; }                         // the last line read
+  bool next();                                               // false at the end of the deck
+  const std::optional<Card>& card() const { return card_; }  // set when the line is a keyword line
+  const Data& data() const { return data_; }                 // else this is
+  Where end() const { return last_; }                        // the last line read
 
  private:
   struct Source {

@@ -1,7 +1,8 @@
 // What the threads of a run share, and where it lies in global memory.
 //
-//   control mapping, pages of kControlPage bytes:  [barrier] [read-write-set] [scheduler] [record of thread 0] [record 1] ...
-//   per thread, a mapping with its domain (written by DMI_main, read by the thread) and one with its results (the reverse)
+//   control mapping, pages of kControlPage bytes:
+//     [barrier] [read-write-set] [scheduler] [record of thread 0] [record of thread 1] ...
+//   per thread, a mapping with its domain (from DMI_main to the thread) and one with its results (the other way)
 //
 // The address of its record is all a thread is given.
 #pragma once
@@ -22,15 +23,15 @@ struct ThreadRecord {
   // Set by DMI_main.
   std::int32_t index, threads;
   std::int64_t barrier, rwset;
-  std::int64_t nodes;                   // of the whole mesh: the read-write-set's elements
-  std::int64_t domain, domainBytes;     // packed Domain
-  std::int64_t results;                 // per owned node: 3 displacements, then per owned node 6 stresses
+  std::int64_t nodes;                // of the whole mesh: the read-write-set's elements
+  std::int64_t domain, domainBytes;  // packed Domain
+  std::int64_t results;              // per owned node: 3 displacements, then per owned node 6 stresses
   CgOptions cg;
   PreconditionerKind preconditioner;
   std::int32_t quiet;
   // Set by the thread.
   std::int32_t iterations, converged, indefinite;
-  std::int32_t machine;                 // dmi_id where it ended
+  std::int32_t machine;  // dmi_id where it ended
   double relResidual;
 };
 static_assert(sizeof(ThreadRecord) <= kControlPage && sizeof(DMI_barrier_t) <= kControlPage &&

@@ -30,7 +30,8 @@ class Job {
     control_ = map((3 + n) * fem::kControlPage, fem::kControlPage, "mapping the control pages");
     const auto rwset = control_ + fem::kControlPage;
     require(DMI_barrier_init(control_), "initialising the barrier");
-    require(DMI_rwset_init(rwset, static_cast<std::int64_t>(nodes), 3 * sizeof(double), static_cast<std::int32_t>(n)), "initialising the read-write-set");
+    require(DMI_rwset_init(rwset, static_cast<std::int64_t>(nodes), 3 * sizeof(double), static_cast<std::int32_t>(n)),
+            "initialising the read-write-set");
     require(DMI_scheduler_init(scheduler()), "initialising the scheduler");
     for (std::int32_t i = 0; i < n; ++i) {
       const auto& domain = domains[i];
@@ -43,7 +44,8 @@ class Job {
       record.nodes = static_cast<std::int64_t>(nodes);
       record.domainBytes = static_cast<std::int64_t>(bytes.size());
       record.domain = map(record.domainBytes, fem::kBulkPage, "mapping a domain");
-      record.results = map(static_cast<std::int64_t>(9 * sizeof(double)) * domain.owned, fem::kBulkPage, "mapping results");
+      record.results =
+          map(static_cast<std::int64_t>(9 * sizeof(double)) * domain.owned, fem::kBulkPage, "mapping results");
       record.cg = options.cg;
       record.preconditioner = options.preconditioner;
       record.quiet = options.quiet;
@@ -68,7 +70,8 @@ class Job {
   // Starts all threads, waits for them, and takes in what they left in their records.
   void run() {
     std::vector<std::int32_t> ids(records_.size());
-    for (std::size_t i = 0; i < ids.size(); ++i) require(DMI_scheduler_create(scheduler(), &ids[i], address(i)), "starting a thread");
+    for (std::size_t i = 0; i < ids.size(); ++i)
+      require(DMI_scheduler_create(scheduler(), &ids[i], address(i)), "starting a thread");
     for (const auto id : ids) {
       std::int64_t ignored;
       require(DMI_scheduler_join(scheduler(), id, &ignored), "waiting for a thread");
@@ -99,7 +102,9 @@ class Job {
       const auto& record = records_[i];
       const auto owned = static_cast<std::size_t>(domain.owned);
       std::vector<double> values(9 * owned);
-      require(DMI_read(record.results, static_cast<std::int64_t>(values.size() * sizeof(double)), values.data(), DMI_GET, nullptr), "reading results");
+      require(DMI_read(record.results, static_cast<std::int64_t>(values.size() * sizeof(double)), values.data(),
+                       DMI_GET, nullptr),
+              "reading results");
       for (std::size_t k = 0; k < owned; ++k) {
         const auto n = static_cast<std::size_t>(domain.global[k]);
         for (std::size_t d = 0; d < 3; ++d) results.u[3 * n + d] = values[3 * k + d];
@@ -113,7 +118,9 @@ class Job {
 
  private:
   std::int64_t scheduler() const { return control_ + 2 * fem::kControlPage; }
-  std::int64_t address(std::size_t i) const { return control_ + (3 + static_cast<std::int64_t>(i)) * fem::kControlPage; }
+  std::int64_t address(std::size_t i) const {
+    return control_ + (3 + static_cast<std::int64_t>(i)) * fem::kControlPage;
+  }
 
   const std::vector<fem::Domain>& domains_;
   std::int64_t control_;
@@ -143,14 +150,12 @@ void run(const fem::Options& options) {
 
 extern "C" void DMI_main(int argc, char** argv) {
   fem::Options options;
-  int status = 0;
-  if (fem::parseOptions(argc, argv, options, status)) {
-    try {
-      run(options);
-    } catch (const std::exception& e) {
-      std::fprintf(stderr, "fem: %s\n", e.what());
-      status = 1;
-    }
+  int status;
+  if (!fem::parseOptions(argc, argv, options, status)) std::exit(status);
+  try {
+    run(options);
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "fem: %s\n", e.what());
+    std::exit(1);
   }
-  if (status != 0) std::exit(status);
 }

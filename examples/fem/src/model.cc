@@ -20,7 +20,8 @@ Model buildModel(const Deck& deck) {
   for (const auto& e : deck.elements)
     for (const auto id : e.nodes) {
       if (!deck.nodes.contains(id))
-        fail(e.where, element(e) + " refers to node " + std::to_string(id) + ", which no *NODE line defines; add the node or correct the element");
+        fail(e.where, element(e) + " refers to node " + std::to_string(id) +
+                          ", which no *NODE line defines; add the node or correct the element");
       index.emplace(id, 0);
     }
   for (auto& [id, i] : index) {
@@ -34,12 +35,15 @@ Model buildModel(const Deck& deck) {
   std::map<std::string, std::int32_t> materialIndex;
   for (const auto& s : deck.sections) {
     const auto it = deck.materials.find(s.material);
-    if (it == deck.materials.end()) fail(s.where, "material '" + s.material + "' is not defined; add *MATERIAL, NAME=" + s.material + " and *ELASTIC");
+    if (it == deck.materials.end())
+      fail(s.where,
+           "material '" + s.material + "' is not defined; add *MATERIAL, NAME=" + s.material + " and *ELASTIC");
     const auto& d = it->second;
     if (!d.elastic) fail(d.where, "material '" + s.material + "' has no *ELASTIC; add it");
     const auto [at, fresh] = materialIndex.emplace(s.material, static_cast<std::int32_t>(m.materials.size()));
     if (fresh)
-      m.materials.push_back({d.young * d.poisson / ((1 + d.poisson) * (1 - 2 * d.poisson)), d.young / (2 * (1 + d.poisson)), d.density});
+      m.materials.push_back(
+          {d.young * d.poisson / ((1 + d.poisson) * (1 - 2 * d.poisson)), d.young / (2 * (1 + d.poisson)), d.density});
     for (const auto id : deck.elsets.at(s.elset)) materialOf[deck.elementIndex.at(id)] = at->second;
   }
   for (std::size_t i = 0; i < deck.elements.size(); ++i) {
@@ -54,7 +58,9 @@ Model buildModel(const Deck& deck) {
 
   std::map<std::pair<std::int32_t, std::int32_t>, double> fixed;
   for (const auto& b : deck.boundaries) {
-    if (!deck.nodes.contains(b.node)) fail(b.where, "*BOUNDARY on node " + std::to_string(b.node) + ", which no *NODE line defines; correct the number");
+    if (!deck.nodes.contains(b.node))
+      fail(b.where,
+           "*BOUNDARY on node " + std::to_string(b.node) + ", which no *NODE line defines; correct the number");
     const auto it = index.find(b.node);
     if (it != index.end()) fixed[{it->second, b.dof}] = b.value;  // a later line overrides an earlier one
   }
@@ -62,7 +68,8 @@ Model buildModel(const Deck& deck) {
 
   for (const auto& f : deck.forces) {
     const auto it = index.find(f.node);
-    if (it == index.end()) fail(f.where, "*CLOAD on node " + std::to_string(f.node) + ", which belongs to no element; correct the number");
+    if (it == index.end())
+      fail(f.where, "*CLOAD on node " + std::to_string(f.node) + ", which belongs to no element; correct the number");
     m.forces.push_back({it->second, f.dof, f.value});
   }
   std::set<std::int64_t> spinning;
@@ -71,13 +78,18 @@ Model buildModel(const Deck& deck) {
     if (l.kind == LoadKind::Centrifugal && !spinning.insert(l.element).second)
       fail(l.where, "a second CENTRIF on element " + std::to_string(l.element) + " is not supported; keep one");
     const auto it = deck.elementIndex.find(l.element);
-    if (it == deck.elementIndex.end()) fail(l.where, "*DLOAD on element " + std::to_string(l.element) + ", which no *ELEMENT line defines; correct the number");
+    if (it == deck.elementIndex.end())
+      fail(l.where,
+           "*DLOAD on element " + std::to_string(l.element) + ", which no *ELEMENT line defines; correct the number");
     const auto e = static_cast<std::int32_t>(it->second);
     const auto& kind = kindOf(m.elements[e].type);
     if (l.kind == LoadKind::Pressure && l.face >= kind.faces)
-      fail(l.where, "P" + std::to_string(l.face + 1) + " on element " + std::to_string(l.element) + ": a " + std::string(kind.name) + " has faces 1 to " + std::to_string(kind.faces) + "; correct the label");
+      fail(l.where, "P" + std::to_string(l.face + 1) + " on element " + std::to_string(l.element) + ": a " +
+                        std::string(kind.name) + " has faces 1 to " + std::to_string(kind.faces) +
+                        "; correct the label");
     if (l.kind != LoadKind::Pressure && m.materials[m.elements[e].material].density <= 0)
-      fail(l.where, "a body load on element " + std::to_string(l.element) + " needs a density; add *DENSITY to its material");
+      fail(l.where,
+           "a body load on element " + std::to_string(l.element) + " needs a density; add *DENSITY to its material");
     m.loads.push_back({e, l.kind, l.face, 0, l.values});
   }
   return m;

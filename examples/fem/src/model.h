@@ -17,21 +17,21 @@ struct Material {
 
 struct Element {
   ElementType type;
-  std::int32_t first;     // its nodes are conn[first ...]
+  std::int32_t first;  // its nodes are conn[first ...]
   std::int32_t material;
 };
 
-struct Fixed {      // a prescribed displacement
+struct Fixed {  // a prescribed displacement
   std::int32_t node, dof;
   double value;
 };
 
-struct Force {      // a nodal force
+struct Force {  // a nodal force
   std::int32_t node, dof;
   double value;
 };
 
-struct Load {       // a distributed load on an element; `values` as in DeckLoad
+struct Load {  // a distributed load on an element; `values` as in DeckLoad
   std::int32_t element;
   LoadKind kind;
   std::int32_t face;
@@ -45,7 +45,7 @@ struct Mesh {
   std::vector<Element> elements;
   std::vector<std::int32_t> conn;
   std::vector<Material> materials;
-  std::vector<Fixed> fixed;    // at most one per node and dof, in ascending order
+  std::vector<Fixed> fixed;  // at most one per node and dof, in ascending order
   std::vector<Force> forces;
   std::vector<Load> loads;
 
@@ -55,7 +55,7 @@ struct Mesh {
 };
 
 struct Model : Mesh {
-  std::vector<std::int64_t> nodeId, elementId;   // numbers in the deck
+  std::vector<std::int64_t> nodeId, elementId;  // numbers in the deck
 };
 
 // Throws Error on a missing node or material, a load on what does not exist, an element that is inside out.

@@ -54,11 +54,13 @@ bool parseOptions(int argc, char** argv, Options& o, int& status) {
       continue;
     }
     if (!arg.starts_with("-")) {
-      if (!o.deck.empty()) return status = usageError("one deck at a time, not '" + o.deck + "' and '" + arg + "'"), false;
+      if (!o.deck.empty())
+        return status = usageError("one deck at a time, not '" + o.deck + "' and '" + arg + "'"), false;
       o.deck = arg;
       continue;
     }
-    const bool known = arg == "--out" || arg == "--tol" || arg == "--max-iterations" || arg == "--preconditioner" || arg == "--solution";
+    const bool known = arg == "--out" || arg == "--tol" || arg == "--max-iterations" || arg == "--preconditioner" ||
+                       arg == "--solution";
     if (!known) return status = usageError("unknown option " + arg), false;
     if (i + 1 == argc) return status = usageError(arg + " needs a value"), false;
     const char* value = argv[++i];
@@ -91,12 +93,14 @@ void Progress::operator()(int iteration, double residual) {
 }
 
 void printMesh(const std::string& deck, std::size_t nodes, std::size_t elements, std::size_t fixedDofs, int threads) {
-  std::printf("deck %s nodes=%zu elements=%zu dof=%zu threads=%d\n", deck.c_str(), nodes, elements, 3 * nodes - fixedDofs, threads);
+  std::printf("deck %s nodes=%zu elements=%zu dof=%zu threads=%d\n", deck.c_str(), nodes, elements,
+              3 * nodes - fixedDofs, threads);
   std::fflush(stdout);
 }
 
 void printResult(int iterations, double relResidual, double seconds, const std::string& vtu) {
-  std::printf("result iterations=%d relResidual=%.3e seconds=%.3f vtu=%s\n", iterations, relResidual, seconds, vtu.c_str());
+  std::printf("result iterations=%d relResidual=%.3e seconds=%.3f vtu=%s\n", iterations, relResidual, seconds,
+              vtu.c_str());
   std::fflush(stdout);
 }
 
@@ -107,7 +111,9 @@ std::unique_ptr<Preconditioner> makePreconditioner(PreconditionerKind kind, cons
 void checkConverged(const CgResult& r, const CgOptions& o, const std::string& deck) {
   char text[64];
   std::snprintf(text, sizeof text, "%.2e after %d iterations", r.relResidual, r.iterations);
-  if (r.indefinite) throw Error(deck + ": the stiffness matrix is not positive definite (residual " + text + "); check the supports and the elements' shapes");
+  if (r.indefinite)
+    throw Error(deck + ": the stiffness matrix is not positive definite (residual " + text +
+                "); check the supports and the elements' shapes");
   if (!r.converged) throw Error(deck + ": no convergence, residual " + text + "; raise --max-iterations or --tol");
   (void)o;
 }

@@ -11,14 +11,15 @@ enum class PreconditionerKind : std::int32_t { Jacobi, Cholesky };
 
 struct Options {
   std::string deck;
-  std::string out;        // prefix of the .vtu and .dat files
-  std::string solution;   // raw displacements; empty: not written
+  std::string out;       // prefix of the .vtu and .dat files
+  std::string solution;  // raw displacements; empty: not written
   CgOptions cg;
   PreconditionerKind preconditioner = PreconditionerKind::Jacobi;
-  bool quiet = false;     // no progress lines
+  bool quiet = false;  // no progress lines
 };
 
-// Returns false when the program is to end now with `status` (0: help was asked for, 2: usage error); texts are printed.
+// Returns false when the program is to end now with `status` (0: help was asked for, 2: usage error); texts are
+// printed.
 bool parseOptions(int argc, char** argv, Options& options, int& status);
 
 // Progress on stdout, at most five lines a second: "iteration 120 residual 3.40e-05".

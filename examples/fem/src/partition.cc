@@ -37,7 +37,8 @@ Graph nodalGraph(const Mesh& mesh) {
 std::vector<std::int32_t> partitionNodes(const Mesh& mesh, int count) {
   const auto nodes = static_cast<idx_t>(mesh.x.size());
   if (count > nodes)
-    throw Error("the mesh has " + std::to_string(nodes) + " nodes, too few for " + std::to_string(count) + " threads; run with fewer threads");
+    throw Error("the mesh has " + std::to_string(nodes) + " nodes, too few for " + std::to_string(count) +
+                " threads; run with fewer threads");
   std::vector<std::int32_t> owner(mesh.x.size(), 0);
   if (count == 1) return owner;
   auto graph = nodalGraph(mesh);
@@ -45,8 +46,9 @@ std::vector<std::int32_t> partitionNodes(const Mesh& mesh, int count) {
   idx_t options[METIS_NOPTIONS], vertices = nodes, constraints = 1, parts = count, cut = 0;
   METIS_SetDefaultOptions(options);
   options[METIS_OPTION_SEED] = 1;
-  const int status = METIS_PartGraphKway(&vertices, &constraints, graph.start.data(), graph.neighbour.data(), graph.weight.data(),
-                                         nullptr, nullptr, &parts, nullptr, nullptr, options, &cut, part.data());
+  const int status =
+      METIS_PartGraphKway(&vertices, &constraints, graph.start.data(), graph.neighbour.data(), graph.weight.data(),
+                          nullptr, nullptr, &parts, nullptr, nullptr, options, &cut, part.data());
   if (status != METIS_OK) throw Error("METIS could not partition the mesh; run with fewer threads");
   std::vector<idx_t> sizes(static_cast<std::size_t>(count), 0);
   for (const auto p : part) ++sizes[p];

@@ -15,7 +15,8 @@ Eigen::Map<Eigen::Vector3d> of(std::span<double> z, std::size_t i) { return Eige
 class BlockJacobi final : public Preconditioner {
  public:
   explicit BlockJacobi(const BlockMatrix& k) {
-    for (std::int32_t row = 0; row < k.rows(); ++row) inverse_.push_back(BlockRef(&k.value[9 * k.find(row, row)]).inverse());
+    for (std::int32_t row = 0; row < k.rows(); ++row)
+      inverse_.push_back(BlockRef(&k.value[9 * k.find(row, row)]).inverse());
   }
   void apply(std::span<const double> r, std::span<double> z) const override {
     for (std::size_t i = 0; i < inverse_.size(); ++i) of(z, i) = inverse_[i] * Vector(&r[3 * i]);
@@ -74,7 +75,8 @@ class BlockCholesky final : public Preconditioner {
         // L_ij -= sum over m < j of L_im D_m^-1 L_jm^T, for the m that both rows hold.
         for (auto other = start_[j]; other < start_[j + 1]; ++other) {
           const auto m = column_[other];
-          if (position[m] >= first) lower_[at].noalias() -= lower_[position[m]] * inverse_[m] * lower_[other].transpose();
+          if (position[m] >= first)
+            lower_[at].noalias() -= lower_[position[m]] * inverse_[m] * lower_[other].transpose();
         }
       }
       for (auto at = first; at < static_cast<std::int64_t>(column_.size()); ++at)

@@ -19,7 +19,8 @@ class Output {
   }
   std::FILE* get() { return file_.get(); }
   void close() {
-    if (std::ferror(get()) || std::fflush(get()) != 0) throw Error("cannot write all of " + path_ + ": is the disk full?");
+    if (std::ferror(get()) || std::fflush(get()) != 0)
+      throw Error("cannot write all of " + path_ + ": is the disk full?");
   }
 
  private:
@@ -45,7 +46,10 @@ void base64(std::FILE* out, const void* data, std::size_t size) {
 template <class T>
 void array(std::FILE* out, const char* attributes, const std::vector<T>& values) {
   const std::uint64_t bytes = values.size() * sizeof(T);
-  const char* type = std::is_same_v<T, double> ? "Float64" : std::is_same_v<T, std::int64_t> ? "Int64" : std::is_same_v<T, std::int32_t> ? "Int32" : "UInt8";
+  const char* type = std::is_same_v<T, double>         ? "Float64"
+                     : std::is_same_v<T, std::int64_t> ? "Int64"
+                     : std::is_same_v<T, std::int32_t> ? "Int32"
+                                                       : "UInt8";
   std::fprintf(out, "<DataArray type=\"%s\" %s format=\"binary\">\n", type, attributes);
   base64(out, &bytes, sizeof bytes);
   base64(out, values.data(), bytes);
@@ -80,8 +84,10 @@ void writeVtu(const std::string& path, const Model& model, const Results& result
   auto* out = output.get();
   const std::size_t nodes = model.x.size(), cells = model.elements.size();
   std::fprintf(out,
-               "<?xml version=\"1.0\"?>\n<VTKFile type=\"UnstructuredGrid\" version=\"1.0\" byte_order=\"LittleEndian\" header_type=\"UInt64\">\n"
-               "<UnstructuredGrid>\n<Piece NumberOfPoints=\"%zu\" NumberOfCells=\"%zu\">\n<Points>\n", nodes, cells);
+               "<?xml version=\"1.0\"?>\n<VTKFile type=\"UnstructuredGrid\" version=\"1.0\" "
+               "byte_order=\"LittleEndian\" header_type=\"UInt64\">\n"
+               "<UnstructuredGrid>\n<Piece NumberOfPoints=\"%zu\" NumberOfCells=\"%zu\">\n<Points>\n",
+               nodes, cells);
   std::vector<double> numbers;
   for (const auto& x : model.x) numbers.insert(numbers.end(), x.begin(), x.end());
   array(out, "Name=\"Points\" NumberOfComponents=\"3\"", numbers);
@@ -104,7 +110,8 @@ void writeVtu(const std::string& path, const Model& model, const Results& result
   for (const auto& s : results.stress) numbers.insert(numbers.end(), {s[0], s[1], s[2], s[3], s[5], s[4]});
   array(out,
         "Name=\"stress\" NumberOfComponents=\"6\" ComponentName0=\"xx\" ComponentName1=\"yy\" ComponentName2=\"zz\" "
-        "ComponentName3=\"xy\" ComponentName4=\"yz\" ComponentName5=\"xz\"", numbers);
+        "ComponentName3=\"xy\" ComponentName4=\"yz\" ComponentName5=\"xz\"",
+        numbers);
   numbers.clear();
   for (const auto& s : results.stress) numbers.push_back(vonMises(s));
   array(out, "Name=\"vonMises\"", numbers);
@@ -119,8 +126,8 @@ void writeDat(const std::string& path, const Model& model, const Results& result
   Output output(path);
   std::fprintf(output.get(), "\n displacements (vx,vy,vz) for set ALL and time  0.1000000E+01\n\n");
   for (std::size_t n = 0; n < model.x.size(); ++n)
-    std::fprintf(output.get(), "%10lld %13.6E %13.6E %13.6E\n", static_cast<long long>(model.nodeId[n]), results.u[3 * n],
-                 results.u[3 * n + 1], results.u[3 * n + 2]);
+    std::fprintf(output.get(), "%10lld %13.6E %13.6E %13.6E\n", static_cast<long long>(model.nodeId[n]),
+                 results.u[3 * n], results.u[3 * n + 1], results.u[3 * n + 2]);
   output.close();
 }
 

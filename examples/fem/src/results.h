@@ -9,10 +9,10 @@
 namespace fem {
 
 struct Results {
-  std::vector<double> u;               // 3 per node
-  std::vector<Stress> stress;          // mean over the elements at the node
-  std::vector<std::int32_t> thread;    // which DMI thread computed the node
-  std::vector<std::int32_t> machine;   // which DMI node (dmi_id) that thread was on at the end
+  std::vector<double> u;              // 3 per node
+  std::vector<Stress> stress;         // mean over the elements at the node
+  std::vector<std::int32_t> thread;   // which DMI thread computed the node
+  std::vector<std::int32_t> machine;  // which DMI node (dmi_id) that thread was on at the end
 };
 
 // Mean nodal stresses of the nodes a mesh's first `owned` nodes; u has 3 numbers for each of its nodes.

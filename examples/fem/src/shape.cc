@@ -95,11 +95,15 @@ void squareFace(int nodes, double r, double s, FaceShape& out) {
 
 void evaluate(ElementType type, const Vec3& at, Shape& out) {
   switch (type) {
-    case ElementType::C3D4: return tet(4, at, out);
-    case ElementType::C3D10: return tet(10, at, out);
-    case ElementType::C3D8: return hex8(at, out);
+    case ElementType::C3D4:
+      return tet(4, at, out);
+    case ElementType::C3D10:
+      return tet(10, at, out);
+    case ElementType::C3D8:
+      return hex8(at, out);
     case ElementType::C3D20:
-    case ElementType::C3D20R: return hex20(at, out);
+    case ElementType::C3D20R:
+      return hex20(at, out);
   }
 }
 

@@ -30,7 +30,8 @@ std::string describe(const Eigen::Matrix<double, 6, 6>& eigenvectors, const Vect
     if (eigenvalues[i] > threshold) continue;
     int largest = 0;
     eigenvectors.col(i).cwiseAbs().maxCoeff(&largest);
-    if (names.find(kMotions[largest]) == std::string::npos) names += (names.empty() ? "" : ", ") + std::string(kMotions[largest]);
+    if (names.find(kMotions[largest]) == std::string::npos)
+      names += (names.empty() ? "" : ", ") + std::string(kMotions[largest]);
   }
   return names;
 }
@@ -80,9 +81,15 @@ void checkSupports(const Model& model, const std::string& path) {
     const double threshold = 1e-12 * std::max(1.0, solver.eigenvalues()[5]);
     if (solver.eigenvalues()[0] > threshold) continue;
     const auto held = (solver.eigenvalues().array() > threshold).count();
-    const std::string which = byRoot.size() == 1 ? "the structure" : "the part of " + std::to_string(part.elements) + " elements around element " + std::to_string(part.element);
-    if (held == 0) throw Error(path + ": no *BOUNDARY holds " + which + ", so its stiffness is singular; fix all six rigid-body motions");
-    throw Error(path + ": " + which + " can still move freely (" + describe(solver.eigenvectors(), solver.eigenvalues(), threshold) + "), so its stiffness is singular; add *BOUNDARY conditions");
+    const std::string which = byRoot.size() == 1 ? "the structure"
+                                                 : "the part of " + std::to_string(part.elements) +
+                                                       " elements around element " + std::to_string(part.element);
+    if (held == 0)
+      throw Error(path + ": no *BOUNDARY holds " + which +
+                  ", so its stiffness is singular; fix all six rigid-body motions");
+    throw Error(path + ": " + which + " can still move freely (" +
+                describe(solver.eigenvectors(), solver.eigenvalues(), threshold) +
+                "), so its stiffness is singular; add *BOUNDARY conditions");
   }
 }
 

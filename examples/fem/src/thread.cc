@@ -14,7 +14,8 @@ class DmiComm {
     const auto* owned = domain.global.data();
     require(DMI_rwset_decompose(record.rwset, record.index, owned, domain.owned), "declaring the nodes a thread owns");
     require(DMI_local_rwset_init(&rwset_, record.rwset, record.index, owned + domain.owned,
-                                 static_cast<std::int32_t>(domain.ghosts())), "declaring the ghost nodes");
+                                 static_cast<std::int32_t>(domain.ghosts())),
+            "declaring the ghost nodes");
     require(DMI_local_barrier_init(&barrier_, record.barrier), "joining the barrier");
   }
   ~DmiComm() {
@@ -31,7 +32,8 @@ class DmiComm {
   }
   double sum(double value) {
     double total = 0;
-    require(DMI_local_barrier_allreduce(&barrier_, threads_, &value, &total, DMI_OP_SUM, DMI_TYPE_DOUBLE), "summing over the threads");
+    require(DMI_local_barrier_allreduce(&barrier_, threads_, &value, &total, DMI_OP_SUM, DMI_TYPE_DOUBLE),
+            "summing over the threads");
     return total;
   }
   void pause() { DMI_yield(); }

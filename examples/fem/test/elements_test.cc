@@ -51,14 +51,16 @@ TEST_P(Elements, FacesListTheirMiddlesInOrderAndPointInwards) {
     const std::size_t corners = static_cast<std::size_t>(kind.faceCorners);
     ASSERT_EQ(face.size(), kind.nodes > kind.corners ? 2 * corners : corners);
     for (std::size_t i = corners; i < face.size(); ++i)
-      for (int d = 0; d < 3; ++d) EXPECT_DOUBLE_EQ(x[face[i]][d], (x[face[i - corners]][d] + x[face[(i - corners + 1) % corners]][d]) / 2);
+      for (int d = 0; d < 3; ++d)
+        EXPECT_DOUBLE_EQ(x[face[i]][d], (x[face[i - corners]][d] + x[face[(i - corners + 1) % corners]][d]) / 2);
     Vec3 u, v, in;
     for (int d = 0; d < 3; ++d) {
       u[d] = x[face[1]][d] - x[face[0]][d];
       v[d] = x[face[corners - 1]][d] - x[face[0]][d];
       in[d] = centre[d] - x[face[0]][d];
     }
-    const double triple = in[0] * (u[1] * v[2] - u[2] * v[1]) + in[1] * (u[2] * v[0] - u[0] * v[2]) + in[2] * (u[0] * v[1] - u[1] * v[0]);
+    const double triple =
+        in[0] * (u[1] * v[2] - u[2] * v[1]) + in[1] * (u[2] * v[0] - u[0] * v[2]) + in[2] * (u[0] * v[1] - u[1] * v[0]);
     EXPECT_GT(triple, 0) << "face P" << f + 1;
   }
 }
@@ -69,7 +71,8 @@ TEST_P(Elements, ExtrapolationKeepsALinearFieldOnTheWayToTheNodes) {
   const auto field = [&](const Vec3& p) { return kind.points.size() == 1 ? 5.0 : 5 + 2 * p[0] - p[1] + 3 * p[2]; };
   for (int a = 0; a < kind.nodes; ++a) {
     double value = 0;
-    for (std::size_t p = 0; p < kind.points.size(); ++p) value += weights[a * kind.points.size() + p] * field(kind.points[p].at);
+    for (std::size_t p = 0; p < kind.points.size(); ++p)
+      value += weights[a * kind.points.size() + p] * field(kind.points[p].at);
     EXPECT_NEAR(value, field(nodePositions(GetParam())[a]), 1e-12);
   }
 }
@@ -115,7 +118,8 @@ TEST_P(Elements, BodyLoadsWeighWhatTheVolumeWeighsAndEqualPressureCancels) {
     double f[3 * kMaxNodes]{}, squeezed[3 * kMaxNodes]{};
     addLoad(e, mesh.materials[0], {0, LoadKind::Gravity, 0, 0, {10, 0, 0, -1}}, f);
     for (int a = 0; a < kindOf(e.type).nodes; ++a) weight -= f[3 * a + 2];
-    for (int face = 0; face < kindOf(e.type).faces; ++face) addLoad(e, mesh.materials[0], {0, LoadKind::Pressure, face, 0, {3}}, squeezed);
+    for (int face = 0; face < kindOf(e.type).faces; ++face)
+      addLoad(e, mesh.materials[0], {0, LoadKind::Pressure, face, 0, {3}}, squeezed);
     for (int d = 0; d < 3; ++d) {
       double sum = 0;
       for (int a = 0; a < kindOf(e.type).nodes; ++a) sum += squeezed[3 * a + d];

@@ -117,8 +117,12 @@ TEST_P(Solve, PassesThePatchTest) {
   const auto answer = solveWith(mesh, 1);
   EXPECT_TRUE(answer.first.converged);
   const double lambda = mesh.materials[0].lambda, mu = mesh.materials[0].mu, trace = 2e-3 + 1.5e-3 - 1e-3;
-  const Stress expected{lambda * trace + 2 * mu * 2e-3, lambda * trace + 2 * mu * 1.5e-3, lambda * trace - 2 * mu * 1e-3,
-                        mu * (-1e-3 + 5e-4), mu * (4e-4 + 7e-4), mu * (-3e-4 - 6e-4)};
+  const Stress expected{lambda * trace + 2 * mu * 2e-3,
+                        lambda * trace + 2 * mu * 1.5e-3,
+                        lambda * trace - 2 * mu * 1e-3,
+                        mu * (-1e-3 + 5e-4),
+                        mu * (4e-4 + 7e-4),
+                        mu * (-3e-4 - 6e-4)};
   for (std::size_t n = 0; n < mesh.x.size(); ++n) {
     for (int d = 0; d < 3; ++d) EXPECT_NEAR(answer.u[3 * n + d], linearField(mesh.x[n])[d], 1e-12);
     for (int c = 0; c < 6; ++c) EXPECT_NEAR(answer.stress[n][c], expected[c], 1e-6);
@@ -134,7 +138,8 @@ TEST_P(Solve, GivesTheSameAnswerInManyDomains) {
     ASSERT_TRUE(many.first.converged);
     for (std::size_t i = 0; i < one.u.size(); ++i) EXPECT_NEAR(many.u[i], one.u[i], 1e-9 * largest(one.u));
     for (std::size_t n = 0; n < one.stress.size(); ++n)
-      for (int c = 0; c < 6; ++c) EXPECT_NEAR(many.stress[n][c], one.stress[n][c], 1e-6 * vonMises(one.stress[n]) + 1e-5);
+      for (int c = 0; c < 6; ++c)
+        EXPECT_NEAR(many.stress[n][c], one.stress[n][c], 1e-6 * vonMises(one.stress[n]) + 1e-5);
   }
 }
 

@@ -35,15 +35,19 @@ inline std::string messageOf(const std::string& text) {
     checkSupports(model, deck.path);
   } catch (const Error& e) {
     std::string message = e.what();
-    for (auto at = message.find(deck.path); at != std::string::npos; at = message.find(deck.path)) message.replace(at, deck.path.size(), "deck");
+    for (auto at = message.find(deck.path); at != std::string::npos; at = message.find(deck.path))
+      message.replace(at, deck.path.size(), "deck");
     return message;
   }
   return "no error";
 }
 
-inline constexpr ElementType kAllTypes[] = {ElementType::C3D4, ElementType::C3D8, ElementType::C3D10, ElementType::C3D20, ElementType::C3D20R};
+inline constexpr ElementType kAllTypes[] = {ElementType::C3D4, ElementType::C3D8, ElementType::C3D10,
+                                            ElementType::C3D20, ElementType::C3D20R};
 
-inline std::string nameOf(const testing::TestParamInfo<ElementType>& info) { return std::string(kindOf(info.param).name); }
+inline std::string nameOf(const testing::TestParamInfo<ElementType>& info) {
+  return std::string(kindOf(info.param).name);
+}
 
 // A block of 2x2x2 cells; corners inside are displaced, edges stay straight, so that linear fields lie in the space of
 // every element type.
@@ -67,7 +71,8 @@ inline Mesh crookedBlock(ElementType type) {
     return it->second;
   };
   constexpr int cell[8][3] = {{0, 0, 0}, {1, 0, 0}, {1, 1, 0}, {0, 1, 0}, {0, 0, 1}, {1, 0, 1}, {1, 1, 1}, {0, 1, 1}};
-  const std::vector<std::vector<int>> tets{{0, 1, 2, 6}, {0, 2, 3, 6}, {0, 3, 7, 6}, {0, 7, 4, 6}, {0, 4, 5, 6}, {0, 5, 1, 6}};
+  const std::vector<std::vector<int>> tets{{0, 1, 2, 6}, {0, 2, 3, 6}, {0, 3, 7, 6},
+                                           {0, 7, 4, 6}, {0, 4, 5, 6}, {0, 5, 1, 6}};
   const std::vector<std::vector<int>> hexes{{0, 1, 2, 3, 4, 5, 6, 7}};
   for (int k = 0; k < n; ++k)
     for (int j = 0; j < n; ++j)
