@@ -93,6 +93,8 @@ Deck Reader::read() {
       fail(lines_.data().where, "data before the first keyword; a deck starts with a line like *NODE");
     const Card card = *lines_.card();
     const auto entry = table().find(card.keyword);
+    if (entry == table().end() && lines_.cut())
+      fail(card.where, "the deck ends inside the keyword " + card.title + ": it is truncated");
     if (entry == table().end())
       fail(card.where, card.title + " is not supported; remove it or use a solver that knows it");
     if (ended_) fail(card.where, card.title + " after *END STEP: only one step is supported; remove the others");

@@ -120,6 +120,7 @@ bool InpLines::next() {
     }
     ++source.where.line;
     last_ = source.where;
+    cut_ = source.stream.eof();
     line = trim(line);
     if (line.empty() || line.starts_with("**")) continue;
     parse(std::move(line));

@@ -50,6 +50,7 @@ class InpLines {
   const std::optional<Card>& card() const { return card_; }  // set when the line is a keyword line
   const Data& data() const { return data_; }                 // else this is
   Where end() const { return last_; }                        // the last line read
+  bool cut() const { return cut_; }                          // that line has no end: the file stops in it
 
  private:
   struct Source {
@@ -63,6 +64,7 @@ class InpLines {
   std::optional<Card> card_;
   Data data_;
   Where last_;
+  bool cut_ = false;
 };
 
 }  // namespace fem

@@ -128,6 +128,8 @@ INSTANTIATE_TEST_SUITE_P(
                 "deck:15: the deck ends without a *STEP: it is truncated, or lacks *STEP, *STATIC and *END STEP"},
         BadDeck{"TruncatedInStep", kHead + kFixed + "*STEP\n*STATIC\n*CLOAD\n4, 1,",
                 "deck:19: the force is missing; add it"},
+        BadDeck{"TruncatedInKeyword", kHead + kFixed + "*STEP\n*STAT",
+                "deck:17: the deck ends inside the keyword *STAT: it is truncated"},
         BadDeck{"NoEndStep", kHead + kFixed + "*STEP\n*STATIC\n",
                 "deck:17: the deck ends inside its step: it is truncated, or lacks *END STEP"},
         BadDeck{"NoStatic", kHead + kFixed + "*STEP\n*END STEP\n", "deck:17: the step has no *STATIC; add it"},
