@@ -79,8 +79,8 @@ describe('bad decks end with status 1 and one line', () => {
     ],
     [
       'a missing node',
-      (s: string) => s.replace(/^27, .*\n/m, ''),
-      /element \d+ refers to node 27, which no \*NODE line/,
+      (s: string) => s.replace(/^7, .*\n/m, ''),
+      /element \d+ refers to node 7, which no \*NODE line/,
     ],
     [
       'no boundary condition',
