@@ -77,11 +77,7 @@ describe('bad decks end with status 1 and one line', () => {
       (s: string) => s.replace('C3D8,', 'C3D8I,'),
       /:31: element type C3D8I is not supported; use C3D4/,
     ],
-    [
-      'a missing node',
-      (s: string) => s.replace(/^7, .*\n/m, ''),
-      /element \d+ refers to node 7, which no \*NODE line/,
-    ],
+    ['a missing node', (s: string) => s.replace(/^7, .*\n/m, ''), /element \d+ refers to node 7, which no \*NODE line/],
     [
       'no boundary condition',
       (s: string) => s.replace(/\*BOUNDARY[^*]*/, ''),
