@@ -53,7 +53,8 @@ class MemberImpl final : public Member, private transport::FrameHandler {
         transport_({{config_.job, config_.key, config_.build, config_.self},
                     config_.bind_host,
                     config_.bind_port,
-                    config_.peer_timeout},
+                    config_.peer_timeout,
+                    config_.spin_us},
                    *this, {callbacks_.unreachable, callbacks_.stream, callbacks_.log}) {
     transport_.start();
   }

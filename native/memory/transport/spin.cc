@@ -4,7 +4,7 @@
 // data: a wake that costs the sender microseconds. So the communication thread does not sleep in epoll while workers
 // poll: it is *parked* on a futex, with a time limit.
 //
-//   serving: nobody else polls; blocks in epoll_wait.
+//   serving: nobody else polls; blocks in epoll_wait (after traffic it spins for spin_us first).
 //      data comes while a worker spins -> parked   (the only needless wake)
 //   parked: sleeps kHandOver at a time.
 //      nobody has polled for kHandOver            -> serving   (also when the spinning worker lost its core)
@@ -14,7 +14,7 @@
 // limits what its absence costs. Probing (epoll_wait with no timeout) is done without any lock, so a worker that is
 // preempted there, where it is most of the time, holds nobody up.
 #include <sys/epoll.h>
-#include <sys/prctl.h>
+#include <sys/resource.h>
 
 #include <cerrno>
 
@@ -24,7 +24,8 @@
 namespace dmi::memory::transport {
 namespace {
 
-constexpr int64_t kHandOver = 100'000;  // ns
+constexpr int64_t kHandOver = 100'000;                       // ns
+constexpr int64_t kCalmAfterPreemption = 10 * kMillisecond;
 
 }  // namespace
 
@@ -71,14 +72,15 @@ void Transport::park() {
 }
 
 // One round of the communication thread.
-bool Transport::wait_and_serve() {
-  if (!serving_) {
-    park();
-    return false;
-  }
-  const int64_t timeout = next_timeout(now_ns());
+void Transport::wait_and_serve() {
+  if (!serving_) return park();
+  if (serve(static_cast<int>(next_timeout(now_ns())))) spin_on();
+}
+
+// Waits for data and handles it, or leaves it to those who poll. Returns whether frames were handed over.
+bool Transport::serve(int timeout_ms) {
   epoll_event events[32];
-  const int n = epoll_wait(epoll_.get(), events, 32, static_cast<int>(timeout));
+  const int n = epoll_wait(epoll_.get(), events, 32, timeout_ms);
   const auto heartbeat = heartbeat_.load(std::memory_order_relaxed);
   const bool others = spinners_.load() > 0 && heartbeat != seen_heartbeat_;
   seen_heartbeat_ = heartbeat;
@@ -95,6 +97,36 @@ bool Transport::wait_and_serve() {
   // Data that another thread is at: let it.
   if (met && !worked && spinners_.load() > 0) serving_ = false;
   return worked;
+}
+
+// Where there was traffic there is often more at once: looks out for it before sleeping, unless somebody else wants the
+// core.
+void Transport::spin_on() {
+  if (config_.spin_us <= 0 || contended()) return;
+  int64_t deadline = now_ns() + int64_t{config_.spin_us} * 1000;
+  while (serving_ && !kicked_.load(std::memory_order_relaxed)) {
+    const bool worked = serve(0);
+    const int64_t now = now_ns();
+    if (now >= next_tick_) return;
+    if (worked) {
+      deadline = now + int64_t{config_.spin_us} * 1000;
+      if (contended()) return;
+    }
+    if (now >= deadline) return;
+    cpu_relax();
+  }
+}
+
+// Whether this thread has lately been taken off its core: then its spinning takes time from those who compute.
+bool Transport::contended() {
+  rusage usage;
+  getrusage(RUSAGE_THREAD, &usage);
+  const int64_t now = now_ns();
+  if (usage.ru_nivcsw != preemptions_) {
+    preemptions_ = usage.ru_nivcsw;
+    contended_until_ = now + kCalmAfterPreemption;
+  }
+  return now < contended_until_;
 }
 
 }  // namespace dmi::memory::transport

@@ -39,6 +39,7 @@ struct TransportConfig {
   std::string bind_host = "127.0.0.1";
   uint16_t bind_port = 0;
   double peer_timeout = 30;  // seconds
+  int spin_us = 50;          // how long the communication thread looks out for more after traffic
 };
 
 class Transport {
@@ -84,7 +85,10 @@ class Transport {
 
   // The communication thread: comm.cc.
   void run();
-  bool wait_and_serve();
+  void wait_and_serve();
+  bool serve(int timeout_ms);
+  void spin_on();
+  bool contended();
   void park();
   void wake_parked();
   void administer(int64_t now);
@@ -125,6 +129,7 @@ class Transport {
   alignas(64) std::atomic<uint32_t> parked_{0};
   bool serving_ = true;         // communication thread only: nobody else polls
   uint32_t seen_heartbeat_ = 0;
+  int64_t preemptions_ = 0, contended_until_ = 0;  // communication thread only
 };
 
 }  // namespace dmi::memory::transport

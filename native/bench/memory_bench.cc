@@ -1,0 +1,550 @@
+// The memory engine between two processes over loopback TCP, against what TCP itself and memcpy give in the same run.
+//
+//   memory_bench [--json] [NAME...]     only the named results
+//
+// One JSON line per result: {name, value, unit, baseline, baselineName}. Times in ns, rates in 1/s, streams in B/s.
+//
+// The parent measures; the child is the other member and does what it is told over a pipe. Round trips and their
+// baseline alternate, as other load on the machine comes and goes.
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <set>
+#include <string>
+#include <thread>
+
+#include "measure.h"
+#include "memory/member.h"
+#include "memory/transport/lock.h"
+
+namespace {
+using namespace dmi::memory;
+using dmi::bench::median;
+using dmi::bench::now_ns;
+using dmi::memory::transport::futex_wait;
+using dmi::memory::transport::futex_wake;
+
+[[noreturn]] void die(const std::string& what) {
+  std::fprintf(stderr, "memory_bench: %s\n", what.c_str());
+  std::exit(1);
+}
+
+// ---- operations, with the waiting of an idle worker: poll, then sleep -------------------------------------------------
+struct Slot {
+  Op op;
+  Piece piece{};
+  std::atomic<uint32_t> done{0};
+};
+std::atomic<uint32_t> completions{0};
+
+void on_done(Op* op) {
+  auto* slot = static_cast<Slot*>(op->user);
+  slot->done.store(1, std::memory_order_release);
+  completions.fetch_add(1, std::memory_order_release);
+  futex_wake(completions);
+}
+
+void wait(Member& m, Slot& slot) {
+  while (!slot.done.load(std::memory_order_acquire)) {
+    const auto seen = completions.load(std::memory_order_acquire);
+    if (slot.done.load(std::memory_order_acquire)) break;
+    if (!m.poll(50) && !slot.done.load(std::memory_order_acquire)) futex_wait(completions, seen);
+  }
+  if (slot.op.error) die(slot.op.message);
+}
+
+void start(Member& m, Slot& slot) {
+  slot.op.user = &slot;
+  slot.done.store(0, std::memory_order_relaxed);
+  if (m.submit(&slot.op)) slot.done.store(1, std::memory_order_relaxed);
+}
+void run(Member& m, Slot& slot) {
+  start(m, slot);
+  m.flush();
+  wait(m, slot);
+}
+void access(Slot& slot, OpKind kind, Mode mode, GlobalAddr addr, void* data, int64_t size) {
+  slot.op = Op{};
+  slot.op.kind = kind;
+  slot.op.mode = mode;
+  slot.piece = {addr, size, static_cast<std::byte*>(data)};
+  slot.op.pieces = {&slot.piece, 1};
+}
+void fad(Slot& slot, GlobalAddr addr) {
+  slot.op = Op{};
+  slot.op.kind = OpKind::Fad;
+  slot.op.mode = Mode::Put;
+  slot.op.addr = addr;
+  slot.op.size = 8;
+  slot.op.value = 1;
+}
+void sync(Member& m, OpKind kind, GlobalAddr addr, ThreadKey thread) {
+  Slot slot;
+  slot.op.kind = kind;
+  slot.op.addr = addr;
+  slot.op.thread = thread;
+  run(m, slot);
+}
+GlobalAddr mmap(Member& m, int64_t page_size, int64_t count) {
+  Slot slot;
+  slot.op.kind = OpKind::Mmap;
+  slot.op.size = page_size;
+  slot.op.value = count;
+  run(m, slot);
+  return slot.op.value;
+}
+void own(Member& m, GlobalAddr addr, int64_t size) {
+  std::vector<std::byte> data(static_cast<size_t>(size), std::byte{1});
+  Slot slot;
+  access(slot, OpKind::Write, Mode::Exclusive, addr, data.data(), size);
+  run(m, slot);
+}
+
+// ---- two processes ------------------------------------------------------------------------------------------------
+struct Command {
+  enum What : int64_t { Own, Compute, Rest, Lock, Quit } what;
+  int64_t addr, size;
+};
+
+std::unique_ptr<Member> start_member(MemberId id) {
+  MemberConfig config;
+  config.job = "bench";
+  config.key = "0123456789abcdef0123456789abcdef";
+  config.build = "bench";
+  config.self = id;
+  config.pool = 1ll << 30;
+  MemberCallbacks callbacks;
+  callbacks.done = on_done;
+  callbacks.log = [](int level, std::string_view line) {
+    if (level >= 40) std::fprintf(stderr, "memory_bench: %.*s\n", static_cast<int>(line.size()), line.data());
+  };
+  return Member::start(config, callbacks);
+}
+void meet(Member& m, uint16_t port1, uint16_t port2) {
+  ViewChange view;
+  view.epoch = 1;
+  view.full = true;
+  view.members = {{1, MemberState::Active, "127.0.0.1", port1, 1, 1ll << 30, "one"},
+                  {2, MemberState::Active, "127.0.0.1", port2, 1, 1ll << 30, "two"}};
+  view.shards = {{0, kShards / 2, 1}, {kShards / 2, kShards / 2, 2}};
+  m.apply(view);
+}
+
+void transfer(int fd, void* data, size_t size, bool out) {
+  auto* at = static_cast<char*>(data);
+  while (size > 0) {
+    const ssize_t n = out ? write(fd, at, size) : read(fd, at, size);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) std::exit(1);
+    at += n;
+    size -= static_cast<size_t>(n);
+  }
+}
+
+[[noreturn]] void child(int pipe) {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  auto m = start_member(2);
+  uint16_t port = m->port(), other = 0;
+  transfer(pipe, &port, sizeof port, true);
+  transfer(pipe, &other, sizeof other, false);
+  meet(*m, other, port);
+  int64_t answer = 0;
+  transfer(pipe, &answer, sizeof answer, true);
+  std::atomic<bool> computing{false};
+  std::vector<std::thread> workers;
+  for (;;) {
+    Command command;
+    transfer(pipe, &command, sizeof command, false);
+    if (command.what == Command::Own) {
+      own(*m, command.addr, command.size);
+    } else if (command.what == Command::Compute) {
+      computing = true;
+      for (unsigned i = 0; i < std::thread::hardware_concurrency(); i++)
+        workers.emplace_back([&computing] {
+          for (volatile double x = 1; computing.load(std::memory_order_relaxed);) x = x * 1.0000001 + 1e-9;
+        });
+    } else if (command.what == Command::Rest) {
+      computing = false;
+      for (auto& w : workers) w.join();
+      workers.clear();
+    } else if (command.what == Command::Lock) {
+      transfer(pipe, &answer, sizeof answer, true);
+      for (int64_t i = 0; i < command.size; i++) {
+        sync(*m, OpKind::MutexLock, command.addr, 2);
+        sync(*m, OpKind::MutexUnlock, command.addr, 2);
+      }
+    } else {
+      m.reset();
+      std::_Exit(0);
+    }
+    transfer(pipe, &answer, sizeof answer, true);
+  }
+}
+
+// ---- raw TCP between two processes, with the options our transport sets ------------------------------------------------
+struct RawPeer {
+  int fd = -1;
+  pid_t pid = 0;
+  static void options(int fd) {
+    int one = 1;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "cubic", 5);
+  }
+  explicit RawPeer(const std::function<void(int)>& answer) {
+    const int listener = socket(AF_INET, SOCK_STREAM, 0);
+    sockaddr_in at{};
+    at.sin_family = AF_INET;
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof at;
+    if (bind(listener, reinterpret_cast<sockaddr*>(&at), size) != 0 || listen(listener, 1) != 0) die("listen");
+    getsockname(listener, reinterpret_cast<sockaddr*>(&at), &size);
+    pid = fork();
+    if (pid == 0) {
+      prctl(PR_SET_PDEATHSIG, SIGKILL);
+      const int s = socket(AF_INET, SOCK_STREAM, 0);
+      if (connect(s, reinterpret_cast<sockaddr*>(&at), size) != 0) std::_Exit(1);
+      options(s);
+      answer(s);
+      std::_Exit(0);
+    }
+    fd = accept(listener, nullptr, nullptr);
+    options(fd);
+    close(listener);
+  }
+  ~RawPeer() {
+    close(fd);
+    kill(pid, SIGKILL);
+    waitpid(pid, nullptr, 0);
+  }
+};
+bool spin_recv(int fd, char* data, size_t size) {
+  while (size > 0) {
+    const ssize_t n = recv(fd, data, size, MSG_DONTWAIT);
+    if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) return false;
+    if (n < 0) continue;
+    data += n;
+    size -= static_cast<size_t>(n);
+  }
+  return true;
+}
+double raw_round_trip(int rounds) {
+  RawPeer peer([](int fd) {
+    char data[8];
+    while (spin_recv(fd, data, 8)) send(fd, data, 8, MSG_NOSIGNAL);
+  });
+  char data[8] = {};
+  std::vector<double> times;
+  for (int i = 0; i < rounds; i++) {
+    const auto begin = now_ns();
+    send(peer.fd, data, 8, MSG_NOSIGNAL);
+    spin_recv(peer.fd, data, 8);
+    times.push_back(static_cast<double>(now_ns() - begin));
+  }
+  return median(times);
+}
+constexpr int64_t kMiB = 1 << 20;
+double raw_stream(double seconds) {
+  static std::vector<char> data(kMiB);
+  RawPeer peer([](int fd) {
+    while (send(fd, data.data(), data.size(), MSG_NOSIGNAL) > 0) {}
+  });
+  int64_t bytes = 0;
+  const auto begin = now_ns();
+  do bytes += std::max<ssize_t>(0, recv(peer.fd, data.data(), data.size(), MSG_WAITALL));
+  while (static_cast<double>(now_ns() - begin) < seconds * 1e9);
+  return static_cast<double>(bytes) / static_cast<double>(now_ns() - begin) * 1e9;
+}
+
+// ---- the parent --------------------------------------------------------------------------------------------------------
+class Bench {
+ public:
+  Bench(Member& m, int pipe, std::set<std::string> only) : m_(m), pipe_(pipe), only_(std::move(only)) {}
+
+  void tell(Command::What what, int64_t addr = 0, int64_t size = 0) {
+    Command command{what, addr, size};
+    transfer(pipe_, &command, sizeof command, true);
+    if (what != Command::Quit) hear();
+  }
+  void hear() {
+    int64_t answer;
+    transfer(pipe_, &answer, sizeof answer, false);
+  }
+  bool wanted(const char* name) const { return only_.empty() || only_.count(name); }
+  static void report(const char* name, double value, const char* unit, double baseline, const char* baseline_name) {
+    std::printf("{\"name\":\"%s\",\"value\":%.6g,\"unit\":\"%s\",\"baseline\":%.6g,\"baselineName\":\"%s\"}\n", name, value,
+                unit, baseline, baseline_name);
+    std::fflush(stdout);
+  }
+  double round_trip() {
+    if (round_trip_ == 0) round_trip_ = raw_round_trip(20000);
+    return round_trip_;
+  }
+
+  // A round trip against TCP's, taken in turns.
+  void against_round_trip(const char* name, int rounds, int each, const std::function<void()>& body) {
+    if (!wanted(name)) return;
+    std::vector<double> ours, raw;
+    for (int r = 0; r < rounds; r++) {
+      raw.push_back(raw_round_trip(3000));
+      for (int i = 0; i < 200; i++) body();
+      ours.push_back(dmi::bench::time_each(each, body));
+    }
+    round_trip_ = median(raw);
+    report(name, median(ours), "ns", round_trip_, "tcp-round-trip-spinning");
+  }
+
+  void local() {
+    char big[4096], copy[4096] = {};
+    const auto theirs = mmap(m_, 4096, 4), ours = mmap(m_, 4096, 1);
+    tell(Command::Own, theirs, 4 * 4096);
+    own(m_, ours, 4096);
+    Slot slot;
+    access(slot, OpKind::Read, Mode::Invalidate, theirs, big, 4096);
+    run(m_, slot);
+    const auto hit = [](int took) {
+      if (!took) die("the fast path was not taken");
+    };
+    volatile char sink;
+    if (wanted("cached-read-8B"))
+      report("cached-read-8B", dmi::bench::time_batched(200, 5000, [&] { hit(m_.try_read(theirs + 8, 8, big, Mode::Invalidate)); }),
+             "ns", dmi::bench::time_batched(200, 5000, [&] { memcpy(big, copy, 8); sink = big[0]; }), "memcpy-8B");
+    if (wanted("cached-read-4KiB"))
+      report("cached-read-4KiB", dmi::bench::time_batched(200, 2000, [&] { hit(m_.try_read(theirs, 4096, big, Mode::Invalidate)); }),
+             "ns", dmi::bench::time_batched(200, 2000, [&] { memcpy(big, copy, 4096); sink = big[7]; asm volatile("" ::: "memory"); }),
+             "memcpy-4KiB");
+    if (wanted("exclusive-write-8B"))
+      report("exclusive-write-8B", dmi::bench::time_batched(200, 5000, [&] { hit(m_.try_write(ours, 8, big, Mode::Exclusive)); }),
+             "ns", dmi::bench::time_batched(200, 5000, [&] { memcpy(big, copy, 8); sink = big[0]; }), "memcpy-8B");
+    int64_t fetched;
+    std::atomic<int64_t> plain{0};
+    if (wanted("fad-local"))
+      report("fad-local", dmi::bench::time_batched(200, 5000, [&] { hit(m_.try_fad(ours, 1, &fetched)); }), "ns",
+             dmi::bench::time_batched(200, 5000, [&] { plain.fetch_add(1); }), "atomic-fetch-add");
+    (void)sink;
+  }
+
+  void remote() {
+    int64_t value = 0;
+    const auto page = mmap(m_, 4096, 1);
+    tell(Command::Own, page, 4096);
+    Slot slot;
+    const auto get = [&] {
+      access(slot, OpKind::Read, Mode::Get, page, &value, 8);
+      run(m_, slot);
+    };
+    get();
+    against_round_trip("remote-get-8B", 7, 3000, get);
+    against_round_trip("remote-put-8B", 7, 3000, [&] {
+      access(slot, OpKind::Write, Mode::Put, page, &value, 8);
+      run(m_, slot);
+    });
+    if (wanted("busy-target-get-8B")) {
+      tell(Command::Compute);
+      const double busy = dmi::bench::time_each(5000, get);
+      tell(Command::Rest);
+      report("busy-target-get-8B", busy, "ns", round_trip(), "tcp-round-trip-spinning");
+    }
+    const auto rate = [&](const char* name, const std::function<void(Slot&)>& prepare) {
+      if (!wanted(name)) return;
+      constexpr int kInFlight = 256;
+      std::vector<Slot> slots(kInFlight);
+      std::vector<double> rates;
+      for (int round = 0; round < 7; round++) {
+        constexpr int kTotal = 40000;
+        int started = 0, finished = 0;
+        const auto begin = now_ns();
+        for (auto& s : slots) {
+          prepare(s);
+          start(m_, s);
+          started++;
+        }
+        for (size_t i = 0; finished < kTotal; i = (i + 1) % kInFlight) {
+          if (started - finished == 0) break;
+          auto& s = slots[i];
+          if (finished + kInFlight > kTotal && s.done.load() == 2) continue;
+          wait(m_, s);
+          finished++;
+          if (started < kTotal) {
+            prepare(s);
+            start(m_, s);
+            started++;
+          } else {
+            s.done.store(2);
+          }
+        }
+        rates.push_back(kTotal / (static_cast<double>(now_ns() - begin) / 1e9));
+      }
+      report(name, median(rates), "1/s", 1e9 / round_trip(), "tcp-round-trips-per-second");
+    };
+    rate("put-8B-256-in-flight", [&](Slot& s) { access(s, OpKind::Write, Mode::Put, page + 64, &value, 8); });
+    rate("fad-256-in-flight", [&](Slot& s) { fad(s, page + 128); });
+  }
+
+  void streams() {
+    constexpr size_t kInFlight = 4;
+    const bool get = wanted("stream-get-1MiB"), put = wanted("stream-put-1MiB");
+    if (!get && !put) return;
+    const auto pages = mmap(m_, kMiB, kInFlight);
+    for (size_t i = 0; i < kInFlight; i++) tell(Command::Own, pages + static_cast<int64_t>(i) * kMiB, kMiB);
+    std::vector<std::vector<char>> data(kInFlight, std::vector<char>(kMiB, 'x'));
+    const auto stream = [&](OpKind kind, Mode mode, double seconds) {
+      std::vector<Slot> slots(kInFlight);
+      int64_t bytes = 0;
+      const auto begin = now_ns();
+      const auto go = [&](size_t i) {
+        access(slots[i], kind, mode, pages + static_cast<int64_t>(i) * kMiB, data[i].data(), kMiB);
+        start(m_, slots[i]);
+      };
+      for (size_t i = 0; i < kInFlight; i++) go(i);
+      for (size_t i = 0; static_cast<double>(now_ns() - begin) < seconds * 1e9; i = (i + 1) % kInFlight) {
+        wait(m_, slots[i]);
+        bytes += kMiB;
+        go(i);
+      }
+      const double rate = static_cast<double>(bytes) / static_cast<double>(now_ns() - begin) * 1e9;
+      for (auto& s : slots) wait(m_, s);
+      return rate;
+    };
+    std::vector<double> raw, gets, puts;
+    for (int round = 0; round < 5; round++) {
+      raw.push_back(raw_stream(0.3));
+      if (get) gets.push_back(stream(OpKind::Read, Mode::Get, 0.3));
+      if (put) puts.push_back(stream(OpKind::Write, Mode::Put, 0.3));
+    }
+    if (get) report("stream-get-1MiB", median(gets), "B/s", median(raw), "tcp-stream-1MiB");
+    if (put) report("stream-put-1MiB", median(puts), "B/s", median(raw), "tcp-stream-1MiB");
+  }
+
+  void mutexes() {
+    // Objects are homed by address: look for one that is ours and one that is the other's.
+    const auto pages = mmap(m_, 64, 256);
+    GlobalAddr here = 0, there = 0;
+    for (int i = 0; i < 256 && (!here || !there); i++) {
+      const auto addr = pages + i * 64;
+      const auto before = m_.stats().messages_sent;
+      sync(m_, OpKind::MutexLock, addr, 1);
+      sync(m_, OpKind::MutexUnlock, addr, 1);
+      (m_.stats().messages_sent == before ? here : there) = addr;
+    }
+    if (!here || !there) die("no object at home or none away");
+    Slot slot;
+    const auto once = [&](OpKind kind, GlobalAddr addr) {
+      slot.op = Op{};
+      slot.op.kind = kind;
+      slot.op.addr = addr;
+      slot.op.thread = 1;
+      run(m_, slot);
+    };
+    if (wanted("mutex-local")) {
+      std::atomic<int> word{0};
+      const auto lock = [&] {
+        once(OpKind::MutexLock, here);
+        once(OpKind::MutexUnlock, here);
+      };
+      report("mutex-local", dmi::bench::time_batched(100, 1000, lock) / 2, "ns",
+             dmi::bench::time_batched(100, 5000, [&] { int zero = 0; word.compare_exchange_strong(zero, 1); word.store(0); }) / 2,
+             "atomic-lock");
+    }
+    if (wanted("mutex-remote")) {
+      std::vector<double> ours, raw;
+      for (int r = 0; r < 7; r++) {
+        raw.push_back(raw_round_trip(3000));
+        std::vector<double> times;
+        for (int i = 0; i < 2000; i++) {
+          const auto begin = now_ns();
+          once(OpKind::MutexLock, there);
+          times.push_back(static_cast<double>(now_ns() - begin));
+          once(OpKind::MutexUnlock, there);
+        }
+        ours.push_back(median(times));
+      }
+      round_trip_ = median(raw);
+      report("mutex-remote", median(ours), "ns", round_trip_, "tcp-round-trip-spinning");
+    }
+    if (wanted("mutex-handover")) {
+      constexpr int kTimes = 4000;
+      Command command{Command::Lock, here, kTimes};
+      std::vector<double> times;
+      for (int r = 0; r < 5; r++) {
+        transfer(pipe_, &command, sizeof command, true);
+        hear();
+        const auto begin = now_ns();
+        for (int i = 0; i < kTimes; i++) {
+          once(OpKind::MutexLock, here);
+          once(OpKind::MutexUnlock, here);
+        }
+        hear();
+        times.push_back(static_cast<double>(now_ns() - begin) / (2.0 * kTimes));
+      }
+      report("mutex-handover", median(times), "ns", round_trip(), "tcp-round-trip-spinning");
+    }
+  }
+
+  void groups() {
+    if (!wanted("group-read-10k")) return;
+    constexpr size_t kPieces = 10000;
+    const auto pages = mmap(m_, 1 << 16, 16);
+    for (int i = 0; i < 16; i++) tell(Command::Own, pages + (i << 16), 1 << 16);
+    std::vector<int64_t> to(kPieces);
+    std::vector<Piece> pieces(kPieces);
+    for (size_t i = 0; i < kPieces; i++)
+      pieces[i] = {pages + static_cast<int64_t>(i * 104), 8, reinterpret_cast<std::byte*>(&to[i])};
+    Slot slot;
+    const double ns = dmi::bench::time_each(300, [&] {
+      slot.op = Op{};
+      slot.op.kind = OpKind::Read;
+      slot.op.mode = Mode::Get;
+      slot.op.pieces = pieces;
+      run(m_, slot);
+    });
+    report("group-read-10k", kPieces / ns * 1e9, "1/s", 1e9 / round_trip(), "tcp-round-trips-per-second");
+  }
+
+ private:
+  Member& m_;
+  const int pipe_;
+  const std::set<std::string> only_;
+  double round_trip_ = 0;
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::set<std::string> only;
+  for (int i = 1; i < argc; i++)
+    if (strcmp(argv[i], "--json") != 0) only.insert(argv[i]);
+  int pair[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) != 0) die("socketpair");
+  const pid_t pid = fork();
+  if (pid == 0) {
+    close(pair[0]);
+    child(pair[1]);
+  }
+  close(pair[1]);
+  {
+    auto m = start_member(1);
+    uint16_t port = m->port(), other = 0;
+    transfer(pair[0], &other, sizeof other, false);
+    transfer(pair[0], &port, sizeof port, true);
+    meet(*m, port, other);
+    Bench bench(*m, pair[0], only);
+    bench.hear();
+    bench.local();
+    bench.remote();
+    bench.streams();
+    bench.mutexes();
+    bench.groups();
+    bench.tell(Command::Quit);
+  }
+  waitpid(pid, nullptr, 0);
+}
