@@ -119,7 +119,12 @@ void EngineImpl::receive(MemberId from, Bytes head, Bytes body, Outbox& out) {
   stats_.messages_received++;
   stats_.bytes_received += head.size() + body.size();
   if (!retry_parks_.empty()) retry_parks();
+  const auto before = unflushed_.load(std::memory_order_relaxed);
   dispatch(from, head, body);
+  // An arrival that waited for its mapping to be looked up is collected only now, when every worker may be asleep
+  // already: nobody would flush it.
+  if (unflushed_.load(std::memory_order_relaxed) > before)
+    while (!barriers_.empty()) flush_barrier(barriers_.begin()->first);
 }
 
 MemberStats EngineImpl::stats() const {
