@@ -348,6 +348,7 @@ void Host::operation_done(memory::Op* op) {
 void Host::resume_operation(Pending& p) {
   p.op.parked = false;
   if (member_->resume(&p.op)) operation_done(&p.op);
+  else member_->flush();  // not a worker: nobody else would send a barrier arrival on
 }
 
 Next Host::block(Guest& g) {

@@ -44,6 +44,27 @@ bool has_variable(const std::vector<std::string>& env, const std::string& name) 
   return std::any_of(env.begin(), env.end(), [&](const std::string& e) { return e.rfind(name + "=", 0) == 0; });
 }
 
+const char* operation_name(memory::OpKind kind) {
+  using enum memory::OpKind;
+  switch (kind) {
+    case Mmap: return "mmap";
+    case Munmap: return "munmap";
+    case Read: return "read";
+    case Write: return "write";
+    case Cas: case Fas: case Fad: case Function: return "atomic";
+    case Watch: return "watch";
+    case Save: case Unsave: return "save";
+    case MutexLock: case MutexTryLock: case MutexUnlock: return "mutex";
+    case CondWait: case CondSignal: case CondBroadcast: return "condition";
+    case Barrier: return "barrier";
+    case Allreduce: return "allreduce";
+    case ObjectDestroy: return "destroy";
+    case EventWait: case EventDrop: case EventSet: return "join";
+    case MailWait: case MailPost: return "suspend";
+  }
+  return "?";
+}
+
 std::string hex(uint64_t v) {
   char buf[24];
   snprintf(buf, sizeof buf, "0x%llx", static_cast<unsigned long long>(v));
@@ -155,6 +176,7 @@ void Host::apply_view(const nlohmann::json& view) {
   talks_ = peers_.size() > 1;
   hold.unlock();
   member_->apply(std::move(change));
+  member_->flush();  // operations that waited for their first view may have arrived at barriers
 }
 
 std::vector<Peer> Host::peers() const {
@@ -394,9 +416,11 @@ nlohmann::json Host::report() {
     nlohmann::json regions = nlohmann::json::array();
     g->lock.lock();
     const State state = g->state;
+    std::string doing = name(state);
+    if (state == State::Blocked && g->in_operation) doing += std::string(" in ") + operation_name(g->pending->op.kind);
     g->lock.unlock();
     for (const Extent& e : g->space.extents()) regions.push_back({e.base, e.size});
-    threads.push_back({{"thread", g->name()}, {"state", name(state)}, {"cpuSeconds", static_cast<double>(g->cpu_ns) * 1e-9},
+    threads.push_back({{"thread", g->name()}, {"state", doing}, {"cpuSeconds", static_cast<double>(g->cpu_ns) * 1e-9},
                        {"bytes", 0}, {"pinned", nullptr}, {"moves", g->moves}, {"systemCalls", g->system_calls}, {"regions", regions}});
   }
   const memory::MemberStats s = member_->stats();
