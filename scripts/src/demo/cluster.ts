@@ -2,6 +2,13 @@ import { spawnSync } from 'node:child_process';
 import { Child } from './child.js';
 import { DMI } from './paths.js';
 
+const running = new Set<Cluster>();
+
+/** Ends every cluster that still runs: nothing may be left behind, however the demo ends. */
+export async function stopClusters(): Promise<void> {
+  await Promise.all([...running].map(cluster => cluster.stop()));
+}
+
 /** A coordinator and its agents, each a process of its own on loopback, started and stopped as a user would. */
 export class Cluster {
   readonly #agents = new Map<string, Child>();
@@ -27,7 +34,9 @@ export class Cluster {
       const match = /wss?:\/\/[^\s"]+/.exec(line);
       if (match) found(match[0]);
     });
-    return new Cluster(coordinator, await Promise.race([address, coordinator.failsEarly()]));
+    const cluster = new Cluster(coordinator, await Promise.race([address, coordinator.failsEarly()]));
+    running.add(cluster);
+    return cluster;
   }
 
   /** Starts an agent with one core's worth of threads and waits until the coordinator has it. */
@@ -79,6 +88,7 @@ export class Cluster {
   }
 
   async stop(): Promise<void> {
+    running.delete(this);
     for (const agent of this.#agents.values()) agent.signal('SIGKILL');
     await Promise.all([...this.#agents.values()].map(agent => agent.stop(5)));
     await this.#coordinator.stop(5);

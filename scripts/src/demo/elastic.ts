@@ -21,12 +21,17 @@ export async function run(cluster: Cluster, screen: Screen, options: RunOptions)
   let at = { iteration: 0, residual: 1 };
   const pending = [...options.steps];
   const underWay: Promise<void>[] = [];
+  let fail: (error: unknown) => void = () => {};
+  const failed = new Promise<never>((_, reject) => {
+    fail = reject;
+  });
   const job = runFem({
     address: cluster.address,
     deck,
     threads,
     output,
     eventsFile: `${output}.events`,
+    silenceSeconds: 60,
     onProgress: line => {
       if (line.kind === 'deck')
         screen.say(`${line.dof.toLocaleString('en')} degrees of freedom, ${line.threads} threads`);
@@ -35,7 +40,7 @@ export async function run(cluster: Cluster, screen: Screen, options: RunOptions)
       const next = pending[0];
       if (next && expected !== null && line.iteration >= next.at * expected) {
         pending.shift();
-        underWay.push(apply(cluster, screen, next));
+        underWay.push(apply(cluster, screen, next).catch(fail));
       }
       screen.show({ title, ...at, expected, nodes });
     },
@@ -45,8 +50,8 @@ export async function run(cluster: Cluster, screen: Screen, options: RunOptions)
       screen.show({ title, ...at, expected, nodes });
     },
   });
-  const result = await job;
-  await Promise.all(underWay);
+  const result = await Promise.race([job, failed]);
+  await Promise.race([Promise.all(underWay), failed]);
   screen.settle();
   if (pending.length > 0)
     throw new Error('the job ended before the cluster had changed: the deck is too small for this');

@@ -21,6 +21,8 @@ export interface JobOptions {
   /** The results' path without its suffix: .vtu, .dat and .solution are written. */
   readonly output: string;
   readonly eventsFile: string;
+  /** The job is ended when it has printed nothing for so long. */
+  readonly silenceSeconds: number;
   readonly onProgress: (line: FemLine) => void;
   readonly onEvent: (event: RunEvent) => void;
 }
@@ -33,14 +35,23 @@ export async function runFem(options: JobOptions): Promise<JobResult> {
   const run = ['run', '--address', address, '-n', String(threads), '--events', eventsFile];
   const program = [FEM, deck, '--out', output, '--solution', `${output}.solution`];
   const job = new Child('dmi run', process.execPath, [DMI, ...run, '--', ...program], text => {
+    watchdog.refresh();
     const line = parseFemLine(text);
     if (line?.kind === 'result') result = line;
     if (line) options.onProgress(line);
   });
+  let silent = false;
+  const watchdog = setTimeout(() => {
+    silent = true;
+    job.signal('SIGINT');
+  }, options.silenceSeconds * 1000);
   const events = new Tail(eventsFile, options.onEvent);
   const code = await job.ended;
+  clearTimeout(watchdog);
   const seconds = (performance.now() - started) / 1000;
   await events.finish();
+  if (silent)
+    throw new Error(`the job printed nothing for ${options.silenceSeconds} s; its events are in ${eventsFile}`);
   if (code !== 0 || !result) throw new Error(`the job ended with status ${code}\n${job.lastWords()}`);
   return { iterations: result.iterations, residual: result.residual, vtu: result.vtu, seconds, events: events.seen };
 }

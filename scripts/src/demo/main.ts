@@ -1,6 +1,6 @@
 import { mkdirSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { Cluster } from './cluster.js';
+import { Cluster, stopClusters } from './cluster.js';
 import { deckFor } from './deck.js';
 import { run } from './elastic.js';
 import { type Options, parseOptions, USAGE, UsageError } from './options.js';
@@ -19,9 +19,6 @@ async function demo({ json, threads, part, size, output }: Options): Promise<boo
   mkdirSync(directory, { recursive: true });
   screen.say(`Elastic run: starts on ${INITIAL.join(' and ')}`);
   const cluster = await Cluster.start();
-  // Ctrl-C must not leave a cluster behind.
-  const abandon = () => void cluster.stop().finally(() => process.exit(130));
-  process.once('SIGINT', abandon).once('SIGTERM', abandon);
   try {
     await Promise.all(INITIAL.map(name => cluster.join(name)));
     const elastic = await run(cluster, screen, {
@@ -41,6 +38,8 @@ async function demo({ json, threads, part, size, output }: Options): Promise<boo
   }
 }
 
+const abandon = () => void stopClusters().finally(() => process.exit(130));
+process.once('SIGINT', abandon).once('SIGTERM', abandon);
 try {
   const options = parseOptions(process.argv.slice(2));
   if (options) process.exitCode = (await demo(options)) ? 0 : 1;
