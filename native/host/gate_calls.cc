@@ -264,7 +264,7 @@ Next Host::wait_handle(Guest& g, dmi_gate_wait* args, bool block) {
       args->result = p.result;
       args->value = p.op.value;
       if (p.result < 0) g.error_text = p.message;
-      g.async.erase(it);
+      if (block) g.async.erase(it);  // only DMI_G_WAIT releases the handle
     } else if (block) {
       g.waiting = args;
       g.state = State::Blocked;
@@ -494,10 +494,24 @@ void Host::app_message(memory::MemberId from, std::span<const std::byte> bytes) 
 Next Host::migrate(Guest& g, dmi_gate_migrate* a) {
   a->migrated = 0;
   const auto key = static_cast<ThreadKey>(static_cast<uint32_t>(a->thread.dmi_id)) << 32 | static_cast<uint32_t>(a->thread.thread_id);
+  if (key == g.key) {
+    if (a->dmi_id == config_.member) return a->migrated = 1, g.context.result = 0, Next::Continue;
+    // The caller is at rest already. What it will see is written before its memory goes over; release() takes it back
+    // if it stays.
+    a->migrated = 1;
+    g.context.result = 0;
+    g.self_move = a;
+    g.lock.lock();
+    g.pause_wanted = true;
+    g.state = State::Paused;
+    g.rest = Rest::Run;
+    g.lock.unlock();
+    moves().request(key, a->dmi_id, [](const MoveOutcome&) {});
+    return Next::Gone;
+  }
   auto target = find(key);
-  if (!target || key == g.key) {
-    g.context.result = fail(g, ENOSYS, key == g.key ? "a thread cannot move itself by DMI_migrate yet; use `dmi move`"
-                                                    : "the thread is not on the caller's node; use `dmi move`");
+  if (!target) {
+    g.context.result = fail(g, ENOSYS, "the thread is not on the caller's node; use `dmi move`");
     return Next::Continue;
   }
   g.lock.lock();

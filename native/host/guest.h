@@ -84,6 +84,8 @@ struct Guest {
   dmi_gate_wait* waiting = nullptr;   // blocked in DMI_G_WAIT for waiting->handle
   int64_t wake_at = 0;                // Sleeping: CLOCK_MONOTONIC, ns
   int64_t sleep_result = 0;           // what the sleep returns
+  dmi_gate_migrate* self_move = nullptr;  // Paused by its own DMI_migrate
+  std::string why_stayed;             // of the last failed move, for self_move
   void* reply_to = nullptr;           // Blocked in a create or migrate: its argument block
 
   int64_t cpu_ns = 0;                 // user-level time, measured by its workers

@@ -382,6 +382,11 @@ bool Host::pause(Guest& g, double timeout, std::string& why, std::string& code) 
 
 void Host::release(Guest& g) {
   std::vector<Pending*> resume;
+  if (g.self_move) {  // it is still here: its DMI_migrate has failed
+    g.self_move->migrated = 0;
+    g.self_move = nullptr;
+    g.context.result = fail(g, EBUSY, g.why_stayed.empty() ? "the move did not succeed" : g.why_stayed);
+  }
   g.lock.lock();
   g.pause_wanted = false;
   for (auto& p : g.async)

@@ -76,13 +76,19 @@ MoveOutcome Moves::send(ThreadKey thread, memory::MemberId to) {
   };
   auto g = host.find(thread);
   if (!g) return failed("gone", "it is not on this host (it has ended, or moved already)");
-  if (to == host.config().member) return failed("refused", "it is already on node " + std::to_string(to));
+  if (to == host.config().member && !g->self_move) return failed("refused", "it is already on node " + std::to_string(to));
   if (g->role == DMI_ROLE_FUNCTION) return failed("refused", "it serves DMI_function and belongs to its host");
   if (g->moving.exchange(true)) return failed("busy", "another move of it is under way");
   struct Unmark { Guest& g; ~Unmark() { g.moving = false; } } unmark{*g};
 
   const int fd = host.member().open_stream(to, "move", {}, 10);
-  if (fd < 0) return failed("unreachable", "node " + std::to_string(to) + " cannot be reached: " + strerror(-fd));
+  if (fd < 0) {
+    if (g->self_move) {
+      g->why_stayed = "node " + std::to_string(to) + " cannot be reached";
+      host.release(*g);
+    }
+    return failed("unreachable", "node " + std::to_string(to) + " cannot be reached: " + strerror(-fd));
+  }
   std::string why, code;
   const double pause_begin = monotonic_seconds();
   if (!host.pause(*g, kPauseTimeout, why, code)) {
@@ -91,6 +97,7 @@ MoveOutcome Moves::send(ThreadKey thread, memory::MemberId to) {
   }
   if (why = g->why_pinned(); !why.empty()) {
     close(fd);
+    g->why_stayed = why;
     host.release(*g);
     return failed("pinned", why);
   }
@@ -101,6 +108,7 @@ MoveOutcome Moves::send(ThreadKey thread, memory::MemberId to) {
     o = transfer(*g, fd, id, to, committed);
   } catch (const Error& e) {
     if (!committed) {
+      g->why_stayed = e.what();
       host.release(*g);
       return failed(e.code, e.what());
     }
@@ -108,7 +116,7 @@ MoveOutcome Moves::send(ThreadKey thread, memory::MemberId to) {
     o.ok = true;
   }
   o.pause = monotonic_seconds() - pause_begin;
-  g->space.release();
+  left(*g);
   std::lock_guard hold(mutex_);
   decisions_.erase(id);
   o.seconds = monotonic_seconds() - begin;
@@ -176,12 +184,35 @@ MoveOutcome Moves::transfer(Guest& g, int fd, uint64_t id, memory::MemberId to, 
   if (decide(id, Decision::Commit) != Decision::Commit)
     throw Error("unreachable", "node " + std::to_string(to) + " lost the connection and asked for the move to be called off");
   committed = true;
+  leave(g);
   host.forget(g.key);
   for (int s : {1, 2}) host.output().take(g.key, s);
   stream.send(MoveMessage::Commit);
   stream.expect(MoveMessage::Running);
   o.ok = true;
   return o;
+}
+
+void Moves::leave(const Guest& g) {
+  std::lock_guard hold(mutex_);
+  for (const Extent& e : g.space.extents()) leaving_.push_back(e);
+}
+
+void Moves::left(Guest& g) {
+  const std::vector<Extent> extents = g.space.extents();
+  g.space.release();
+  std::lock_guard hold(mutex_);
+  for (const Extent& e : extents) std::erase_if(leaving_, [&](const Extent& l) { return l.base == e.base; });
+  left_.notify_all();
+}
+
+bool Moves::wait_for_leaving(const Extent& e) {
+  auto overlaps = [&] {
+    return std::any_of(leaving_.begin(), leaving_.end(), [&](const Extent& l) { return l.base < e.base + e.size && e.base < l.base + l.size; });
+  };
+  std::unique_lock hold(mutex_);
+  if (!overlaps()) return false;
+  return left_.wait_for(hold, std::chrono::seconds(5), [&] { return !overlaps(); });
 }
 
 // The decision of a move, which can only be taken once: whoever asks first with Commit or Abort settles it.
@@ -334,7 +365,8 @@ void Moves::map_offer(Offer& offer, Guest& g, MoveStream& stream) {
   Host& host = Host::get();
   std::vector<Extent> reserved;
   for (const Extent& e : offer.extents) {
-    const int error = reserve_at(e.base, e.size);
+    int error = reserve_at(e.base, e.size);
+    if (error == EEXIST && wait_for_leaving(e)) error = reserve_at(e.base, e.size);
     if (error == 0) {
       reserved.push_back(e);
       continue;

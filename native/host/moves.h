@@ -15,12 +15,14 @@
 // the source repeats its commit ("move-commit", idempotent), the destination asks for the decision ("move-status", which
 // makes an undecided source abort). If neither can reach the other for the peer timeout, the job fails, saying so.
 #pragma once
+#include <condition_variable>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <span>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "guest.h"
 
@@ -56,7 +58,14 @@ class Moves {
   void settle_held(uint64_t id);       // ready, but the connection is gone
   Decision decide(uint64_t id, Decision wanted);
 
+  // Memory of threads that run elsewhere by now but is not unmapped yet: one that comes straight back waits for that.
+  void leave(const Guest& g);
+  void left(Guest& g);
+  bool wait_for_leaving(const Extent& e);  // false: nothing that is leaving lies there
+
   std::mutex mutex_;
+  std::condition_variable left_;
+  std::vector<Extent> leaving_;
   std::unordered_map<uint64_t, Decision> decisions_;  // source: of moves that have sent an offer
   std::unordered_map<uint64_t, Held> held_;           // destination: ready, waiting for the decision
   std::unordered_map<uint64_t, bool> running_;        // destination: committed lately (answers repeated commits)
