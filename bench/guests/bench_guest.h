@@ -41,12 +41,12 @@ static inline void bench_report(const char *name, double value, const char *unit
   fflush(stdout);
 }
 
-/* Ends the job with a message when a DMI call has failed. */
+/* Ends the job, not only the thread, with a message when a DMI call has failed. */
 #define BENCH_CHECK(call)                                                                   \
   do {                                                                                      \
     if (!(call)) {                                                                          \
       fprintf(stderr, "%s:%d: %s: %s\n", __FILE__, __LINE__, #call, DMI_error());           \
-      exit(1);                                                                              \
+      abort();                                                                              \
     }                                                                                       \
   } while (0)
 #endif

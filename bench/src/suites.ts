@@ -62,7 +62,7 @@ async function migration(): Promise<Result[]> {
     'move-64MiB': 'tcp-stream-1MiB',
     'move-1GiB': 'tcp-stream-1MiB',
   };
-  const options = [...TWO_NODES, '--thread-memory', '2GiB'];
+  const options = [...TWO_NODES, '--balance', 'none', '--thread-memory', '2G'];
   const ours = [
     ...(await guest(options, 'move', '64KiB', '40')),
     ...(await guest(options, 'move', '64MiB', '8')),
