@@ -5,7 +5,11 @@ export const EXIT = { done: 0, failed: 1, usage: 2, unreachable: 3, timeout: 4 }
 
 /** Thrown to end with a status after everything has been said. */
 export class Exit extends Error {
-  constructor(readonly status: number) {
+  /** @param hurry do not wait long for what was printed to be read */
+  constructor(
+    readonly status: number,
+    readonly hurry = false,
+  ) {
     super(`exit ${status}`);
   }
 }

@@ -45,24 +45,25 @@ function makeProgram(): Command {
   return program;
 }
 
-async function main(): Promise<number> {
+async function main(): Promise<Exit> {
   try {
     await makeProgram().parseAsync();
-    return EXIT.done;
+    return new Exit(EXIT.done);
   } catch (thrown) {
-    if (thrown instanceof Exit) return thrown.status;
-    if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? EXIT.done : EXIT.usage;
+    if (thrown instanceof Exit) return thrown;
+    if (thrown instanceof CommanderError) return new Exit(thrown.exitCode === 0 ? EXIT.done : EXIT.usage);
     const error = asDmiError(thrown);
     process.stderr.write(
       error.code === 'internal'
         ? `dmi: internal error: ${error.cause instanceof Error ? error.cause.stack : error.message}\n`
         : explain(error),
     );
-    return exitStatus(error);
+    return new Exit(exitStatus(error));
   }
 }
 
-const status = await main();
-// Nothing that was printed may be lost; nothing that is left open may keep us.
-await Promise.all([process.stdout, process.stderr].map(stream => new Promise(resolve => stream.write('', resolve))));
+const { status, hurry } = await main();
+// Nothing that was printed may be lost, and nothing that is left open may keep us.
+const written = [process.stdout, process.stderr].map(stream => new Promise(resolve => stream.write('', resolve)));
+if (!hurry) await Promise.all(written);
 process.exit(status);

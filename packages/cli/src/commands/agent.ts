@@ -45,7 +45,7 @@ export function agentCommand(program: Command): void {
     .action(async (flags: Flags) => {
       const { name, cores, memory, dataAddress } = flags;
       const agent = await Agent.start({
-        join: flags.join ?? process.env.DMI_ADDRESS ?? DEFAULT_ADDRESS,
+        join: flags.join ?? (process.env.DMI_ADDRESS || DEFAULT_ADDRESS),
         token: readToken(flags.tokenFile),
         retryMs: flags.retry * 1000,
         log: makeLog('agent', flags.logLevel),

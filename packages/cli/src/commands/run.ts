@@ -80,6 +80,9 @@ number in DMI_RANK and N in DMI_SIZE.
 Exit status: the program's; 1 if the job failed; 2 for a program that cannot run; 3 if there is no cluster or it has no
 nodes; 4 after --timeout; 130 after Ctrl-C, which cancels the job.`;
 
+/** After a signal, how long output may go on to be written, ms. */
+const ABANDON_MS = 1_000;
+
 async function run(name: string, args: string[], flags: Flags): Promise<void> {
   const program = await loadProgram(name);
   const emit = flags.events === undefined ? null : openEvents(flags.events);
@@ -132,9 +135,8 @@ async function runWith(
     ask(signal);
   });
   const timer = flags.timeout === undefined ? null : setTimeout(() => ask('timeout'), flags.timeout * 1000);
-  const broken = () => ask('output');
-  process.stdout.on('error', broken);
-  process.stderr.on('error', broken);
+  const streams = [process.stdout, process.stderr];
+  for (const stream of streams) stream.on('error', () => ask('output'));
   try {
     let id: string | null = null;
     const early: ClusterEvent[] = [];
@@ -147,7 +149,7 @@ async function runWith(
       for (const { name, cores } of await client.nodes())
         emit({ time: Date.now() / 1000, event: 'join', node: name, cores });
     }
-    const writer = new OutputWriter([process.stdout, process.stderr], flags.tag ?? false, full => client.hold(full));
+    const writer = new OutputWriter(streams, flags.tag ?? false, full => client.hold(full));
     const job: Job = await client.submit(makeSpec(program, argv, flags), program.sources, (piece: OutputPiece) =>
       writer.write(piece),
     );
@@ -155,6 +157,8 @@ async function runWith(
     for (const event of early) if (emit && concerns(event, id)) emit(event);
     cancel = why => {
       if (why !== 'output') say(`dmi: cancelling job ${job.id} (${why})`);
+      // A reader that has stopped must not keep us from hearing that the job is over.
+      setTimeout(() => writer.abandon(), why === 'output' ? 0 : ABANDON_MS).unref();
       job.cancel().catch(() => {});
     };
     if (signalled !== null) cancel(signalled);
@@ -174,8 +178,11 @@ function finish(result: JobResult, flags: Flags, signalled: string | null): neve
   else if (result.state === 'failed') say(`dmi: job ${result.job} failed: ${result.reason}`);
   else if (result.state === 'cancelled' && signalled === null) say(`dmi: job ${result.job} was cancelled`);
   if (result.state === 'done') throw new Exit(result.status ?? 0);
-  if (signalled === 'timeout') throw new Exit(EXIT.timeout);
-  throw new Exit(signalled === 'SIGINT' || signalled === 'SIGTERM' ? signalStatus(signalled) : EXIT.failed);
+  if (signalled === 'timeout') throw new Exit(EXIT.timeout, true);
+  throw new Exit(
+    signalled === 'SIGINT' || signalled === 'SIGTERM' ? signalStatus(signalled) : EXIT.failed,
+    signalled !== null,
+  );
 }
 
 function zone(value: string): [number, number] {

@@ -9,18 +9,27 @@ const NEWLINE = 10;
  */
 export class OutputWriter {
   readonly #open: [thread: string | null, thread: string | null] = [null, null];
+  #abandoned = false;
 
   constructor(
-    private readonly streams: readonly [Writable, Writable],
+    /** Our stdout and stderr. */
+    private readonly streams: readonly Writable[],
     private readonly tag: boolean,
     /** Called with true when a stream has enough for now, with false when it takes more. */
     private readonly hold: (full: boolean) => void = () => {},
   ) {}
 
+  /** From now on everything is dropped: nobody reads it. */
+  abandon(): void {
+    this.#abandoned = true;
+    this.hold(false);
+  }
+
   write({ thread, stream, data }: OutputPiece): void {
-    if (data.length === 0) return;
+    if (data.length === 0 || this.#abandoned) return;
     const index = stream === 1 ? 0 : 1;
     const to = this.streams[index];
+    if (!to) return;
     const before = this.#open[index];
     const parts: Uint8Array[] = [];
     if (before !== null && before !== thread) parts.push(Buffer.from('\n'));

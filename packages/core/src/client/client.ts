@@ -70,8 +70,8 @@ export class Client {
 
   /** @throws DmiError `unreachable`, `version`, `auth` */
   static async connect(options: ClientOptions = {}): Promise<Client> {
-    const address = options.address ?? process.env.DMI_ADDRESS ?? DEFAULT_ADDRESS;
-    const token = options.token === undefined ? (process.env.DMI_TOKEN ?? null) : options.token;
+    const address = options.address ?? (process.env.DMI_ADDRESS || DEFAULT_ADDRESS);
+    const token = options.token === undefined ? process.env.DMI_TOKEN || null : options.token;
     const { peer } = await connect({ address, role: 'client', token, onBad: () => {} });
     return new Client(peer, address);
   }

@@ -54,6 +54,12 @@ function apply(tx: Tx, input: ClusterInput): void {
       const old = cluster.nodes.get(input.name);
       if (old) nodeDead(tx, old, 'its agent was started anew');
       addNode(tx, input.name, input.node);
+      // Until jobs are rebuilt from what agents report, those of an earlier coordinator end here.
+      for (const { job, member } of input.hosts) {
+        const reason = 'the coordinator was restarted and does not know the job';
+        tx.toAgent(input.name, { t: 'to-host', job, member, message: { t: 'stop', reason } });
+        tx.log('warn', `stopping member ${member} of job ${job} on node ${input.name}: ${reason}`);
+      }
       return;
     }
     case 'rejoin':

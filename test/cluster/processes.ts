@@ -1,0 +1,175 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { ClusterEvent } from '@dmi/core';
+import { ROOT } from './guests.js';
+
+const DMI = join(ROOT, 'packages/cli/bin/dmi.js');
+
+export interface Outcome {
+  stdout: string;
+  stderr: string;
+  status: number | null;
+}
+
+/** A `dmi` command that runs beside the test. */
+export class Command {
+  stdout = '';
+  stderr = '';
+  readonly ended: Promise<Outcome>;
+
+  constructor(
+    readonly child: ChildProcess,
+    readonly events: string | null,
+  ) {
+    child.stdout?.setEncoding('utf8').on('data', text => {
+      this.stdout += text;
+    });
+    child.stderr?.setEncoding('utf8').on('data', text => {
+      this.stderr += text;
+    });
+    this.ended = new Promise(resolve =>
+      child.once('close', status => resolve({ stdout: this.stdout, stderr: this.stderr, status })),
+    );
+  }
+
+  firstLine(): Promise<string> {
+    return new Promise((resolve, reject) => {
+      if (this.child.stdout) createInterface({ input: this.child.stdout }).once('line', resolve);
+      void this.ended.then(({ stderr, status }) => reject(new Error(`ended with ${status}: ${stderr}`)));
+    });
+  }
+
+  /** What `--events` has written so far. */
+  log(): ClusterEvent[] {
+    if (this.events === null) return [];
+    const text = readFileSync(this.events, 'utf8');
+    return text
+      .slice(0, text.lastIndexOf('\n') + 1)
+      .split('\n')
+      .filter(line => line !== '')
+      .map(line => JSON.parse(line) as ClusterEvent);
+  }
+}
+
+/** A coordinator and agents, each a process, as a user starts them; and everything to leave nothing of it behind. */
+export class Processes {
+  readonly #dir = mkdtempSync(join(tmpdir(), 'dmi-system-'));
+  readonly #commands: Command[] = [];
+  readonly #agents = new Map<string, Command>();
+  readonly #env: NodeJS.ProcessEnv;
+  #runs = 0;
+
+  private constructor() {
+    const { DMI_TOKEN: _token, DMI_ADDRESS: _address, DMI_HOST_BIN: _host, ...env } = process.env;
+    this.#env = { ...env, NO_COLOR: '1', DMI_CACHE_DIR: this.#dir };
+  }
+
+  /** @param nodes names of the first agents */
+  static async start(nodes: readonly string[]): Promise<Processes> {
+    const cluster = new Processes();
+    const coordinator = cluster.#start(['coordinator', '--listen', '127.0.0.1:0', '--log-level', 'warn']);
+    cluster.#env.DMI_ADDRESS = await coordinator.firstLine();
+    await Promise.all(nodes.map(name => cluster.join(name)));
+    return cluster;
+  }
+
+  /** A directory and environment without any cluster, for `dmi run --local`. */
+  static none(): Processes {
+    return new Processes();
+  }
+
+  async join(name: string, ...flags: string[]): Promise<Command> {
+    const command = this.#start([
+      'agent',
+      '--name',
+      name,
+      '--cores',
+      '1',
+      '--memory',
+      '256M',
+      '--log-level',
+      'warn',
+      ...flags,
+    ]);
+    await command.firstLine();
+    this.#agents.set(name, command);
+    return command;
+  }
+
+  agent(name: string): Command {
+    const command = this.#agents.get(name);
+    if (!command) throw new Error(`no agent ${name}`);
+    return command;
+  }
+
+  /** `dmi run`, with events. */
+  run(...args: string[]): Command {
+    const events = join(this.#dir, `events-${this.#runs++}`);
+    return this.#start(['run', '--events', events, ...args], events);
+  }
+
+  /** A command that ends soon. */
+  dmi(...args: string[]): Outcome {
+    return spawnSync(process.execPath, [DMI, ...args], {
+      encoding: 'utf8',
+      env: this.#env,
+      timeout: 60_000,
+      maxBuffer: 64 << 20,
+    });
+  }
+
+  json<T>(...args: string[]): T {
+    const { stdout, stderr, status } = this.dmi(...args, '-o', 'json');
+    if (status !== 0) throw new Error(`dmi ${args.join(' ')}: ${stderr}`);
+    return JSON.parse(stdout) as T;
+  }
+
+  /** The host processes that belong to this test (they inherit nothing else to know them by). */
+  hosts(): number[] {
+    const mine = new Set(this.#commands.map(({ child }) => child.pid));
+    const { stdout } = spawnSync('ps', ['-eo', 'pid=,ppid=,stat=,comm='], { encoding: 'utf8' });
+    return stdout
+      .split('\n')
+      .map(line => line.trim().split(/\s+/))
+      .filter(
+        ([, ppid, stat, comm]) => comm?.startsWith('dmi-host') && !stat?.startsWith('Z') && mine.has(Number(ppid)),
+      )
+      .map(([pid]) => Number(pid));
+  }
+
+  async stop(): Promise<void> {
+    for (const { child } of this.#commands)
+      if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL');
+    await Promise.all(this.#commands.map(({ ended }) => ended));
+    rmSync(this.#dir, { recursive: true, force: true });
+  }
+
+  #start(args: string[], events: string | null = null): Command {
+    const child = spawn(process.execPath, [DMI, ...args], { env: this.#env, stdio: ['ignore', 'pipe', 'pipe'] });
+    const command = new Command(child, events);
+    this.#commands.push(command);
+    return command;
+  }
+}
+
+/** Waits until something is so. */
+export async function until(what: string, so: () => boolean, seconds = 20): Promise<void> {
+  for (const end = Date.now() + seconds * 1000; Date.now() < end; await pause(50)) if (so()) return;
+  throw new Error(`not within ${seconds} s: ${what}`);
+}
+
+export function pause(ms: number): Promise<void> {
+  return new Promise(resolve => setTimeout(resolve, ms));
+}
+
+export function running(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,128 @@
+import type { ThreadRow } from '@dmi/core';
+import { afterAll, afterEach, describe, expect, it } from 'vitest';
+import { Guests } from './cluster/guests.js';
+import { Processes, until } from './cluster/processes.js';
+
+// Nodes join and leave under running programs: the real host, the real agents, a process each.
+
+const guests = new Guests();
+let cluster: Processes;
+afterEach(() => cluster.stop());
+afterAll(() => guests.remove());
+
+function perNode(): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const { node } of cluster.json<ThreadRow[]>('ps')) counts[node] = (counts[node] ?? 0) + 1;
+  return counts;
+}
+
+/** Every rank said every step, once, in order: no thread was lost, none ran twice. */
+function expectWhole(stdout: string, n: number, steps: number): void {
+  for (let rank = 0; rank < n; rank++) {
+    const said = [...stdout.matchAll(new RegExp(`^rank ${rank} of ${n} step (\\d+)$`, 'gm'))].map(match =>
+      Number(match[1]),
+    );
+    expect(said).toEqual(Array.from({ length: steps }, (_, i) => i));
+  }
+}
+
+describe('an elastic job', () => {
+  it('spreads to nodes that join, leaves nodes that drain or get SIGTERM, and misses no step', async () => {
+    cluster = await Processes.start(['a', 'b']);
+    const job = cluster.run('-n', '8', guests.build('steps'), '80', '100');
+    await until('the job runs', () => job.stdout.includes('step 5'));
+    await Promise.all([cluster.join('c'), cluster.join('d')]);
+    await until(
+      'threads are spread',
+      () => JSON.stringify(Object.entries(perNode()).sort()) === '[["a",2],["b",2],["c",2],["d",2]]',
+    );
+
+    const drained = cluster.dmi('drain', 'a');
+    expect(drained).toMatchObject({ status: 0, stdout: expect.stringMatching(/^a drained in/) });
+    expect((await cluster.agent('a').ended).status).toBe(0);
+    for (const name of ['b', 'c']) cluster.agent(name).child.kill('SIGTERM');
+    for (const name of ['b', 'c']) expect((await cluster.agent(name).ended).status).toBe(0);
+    expect(perNode()).toEqual({ d: 8 });
+
+    const { stdout, status } = await job.ended;
+    expect(status).toBe(0);
+    expectWhole(stdout, 8, 80);
+    const log = job.log();
+    const moved = log.filter(event => event.event === 'moved');
+    expect(moved.filter(({ cause }) => cause === 'join')).toHaveLength(4);
+    expect(moved.filter(({ cause }) => cause === 'drain').length).toBeGreaterThanOrEqual(6);
+    for (const { bytes, seconds } of moved) {
+      expect(bytes).toBeGreaterThan(1 << 20); // each thread has a MiB of heap
+      expect(seconds).toBeGreaterThan(0);
+    }
+    expect(
+      log
+        .filter(({ event }) => event === 'leave')
+        .map(event => 'node' in event && event.node)
+        .sort(),
+    ).toEqual(['a', 'b', 'c']);
+    expect(cluster.hosts()).toEqual([]);
+  });
+
+  it('refuses to drain the last node, in one line that names the job', async () => {
+    cluster = await Processes.start(['a']);
+    const job = cluster.run('-n', '2', guests.build('steps'), '30', '100');
+    await until('the job runs', () => job.stdout.includes('step 1'));
+    const { stderr, status } = cluster.dmi('drain', 'a');
+    expect(stderr).toMatch(
+      /^dmi: cannot drain node a: it is the last node, and job \w+ runs on it\n {5}start another agent first/,
+    );
+    expect(status).toBe(1);
+    expect((await job.ended).status).toBe(0);
+  });
+
+  it('places a thread whose addresses are taken in one more host on that node', async () => {
+    cluster = await Processes.start(['a', 'b']);
+    // A zone that has room for one region: both threads are at the same addresses.
+    const job = cluster.run(
+      '-n',
+      '2',
+      '--thread-memory',
+      '64M',
+      '--zone',
+      '10000000000-10004000000',
+      guests.build('steps'),
+      '60',
+      '100',
+    );
+    await until('the job runs', () => job.stdout.includes('step 3'));
+    expect(cluster.dmi('drain', 'a').status).toBe(0);
+    expect(perNode()).toEqual({ b: 2 });
+    expect(cluster.hosts()).toHaveLength(2);
+    const { stdout, status } = await job.ended;
+    expect(status).toBe(0);
+    expectWhole(stdout, 2, 60);
+    const log = job.log();
+    expect(log.filter(({ event }) => event === 'collision')).toHaveLength(1);
+    expect(log.filter(event => event.event === 'moved')).toMatchObject([{ from: 'a', to: 'b', collision: true }]);
+  });
+
+  it('waits with a thread that cannot move, says why, and moves it when it can', async () => {
+    cluster = await Processes.start(['a', 'b']);
+    const job = cluster.run('-n', '2', guests.build('listens'), '4');
+    await until('the job runs', () => job.stdout.match(/listening/g)?.length === 2);
+    const { stderr, status } = cluster.dmi('drain', 'a');
+    expect(stderr).toMatch(/thread 0\.1 stays for now: .*socket/);
+    expect(status).toBe(0);
+    expect((await job.ended).status).toBe(0);
+  });
+
+  it('runs two jobs side by side on nodes that come and go', async () => {
+    cluster = await Processes.start(['a']);
+    const jobs = [1, 2].map(() => cluster.run('-n', '4', guests.build('steps'), '50', '100'));
+    await until('both run', () => jobs.every(({ stdout }) => stdout.includes('step 2')));
+    await cluster.join('b');
+    await until('both are spread', () => JSON.stringify(Object.entries(perNode()).sort()) === '[["a",4],["b",4]]');
+    expect(cluster.dmi('drain', 'a').status).toBe(0);
+    for (const job of jobs) {
+      const { stdout, status } = await job.ended;
+      expect(status).toBe(0);
+      expectWhole(stdout, 4, 50);
+    }
+  });
+});
