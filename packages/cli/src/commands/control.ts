@@ -19,8 +19,10 @@ export function controlCommands(program: Command): void {
           if (event.event === 'drain-started') say(`draining ${event.node}: ${event.threads} threads`);
           if (event.event === 'moved' && event.cause === 'drain')
             say(`  thread ${event.thread} -> ${event.to}, ${bytes(event.bytes)}`);
-          if (event.event === 'move-failed' && event.cause === 'drain')
-            say(`  thread ${event.thread} stays for now: ${event.reason}`);
+          if (event.event === 'move-failed' && event.cause === 'drain') {
+            const { thread, reason } = event;
+            say(`  ${reason.includes(thread) ? reason : `thread ${thread} stays for now: ${reason}`}`);
+          }
         });
         return client.drain(node);
       });

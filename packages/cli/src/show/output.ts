@@ -9,6 +9,7 @@ const NEWLINE = 10;
  */
 export class OutputWriter {
   readonly #open: [thread: string | null, thread: string | null] = [null, null];
+  readonly #full = new Set<Writable>();
   #abandoned = false;
 
   constructor(
@@ -35,10 +36,13 @@ export class OutputWriter {
     if (before !== null && before !== thread) parts.push(Buffer.from('\n'));
     parts.push(this.tag ? tagged(data, `[${thread}] `, before === thread) : data);
     this.#open[index] = data[data.length - 1] === NEWLINE ? null : thread;
-    if (!to.write(Buffer.concat(parts))) {
-      this.hold(true);
-      to.once('drain', () => this.hold(false));
-    }
+    if (to.write(Buffer.concat(parts)) || this.#full.has(to)) return;
+    this.#full.add(to);
+    this.hold(true);
+    to.once('drain', () => {
+      this.#full.delete(to);
+      if (this.#full.size === 0) this.hold(false);
+    });
   }
 }
 
