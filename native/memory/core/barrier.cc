@@ -43,6 +43,7 @@ void EngineImpl::flush_barrier(uint64_t name) {
     SyncReq r;
     r.kind = static_cast<uint8_t>(like.kind);
     r.member = self_;
+    r.since = view_.epoch();
     r.id = (static_cast<uint64_t>(static_cast<uint32_t>(self_)) << 40) | next_op_++;
     r.name = name;
     r.pnum = static_cast<uint32_t>(like.pnum);

@@ -147,7 +147,6 @@ void EngineImpl::apply(const ViewChange& change, Outbox& out) {
   Entry entry(*this, out);
   std::vector<MemberId> old_home(kShards);
   for (uint32_t s = 0; s < kShards; s++) old_home[s] = view_.home(s);
-  const auto old_members = view_.members();
   const bool first = view_.epoch() == 0;
   if (auto why = view_.apply(change); !why.empty()) {
     log(40, text("view %llu is ignored: %s", static_cast<unsigned long long>(change.epoch), why.c_str()));
@@ -177,10 +176,7 @@ void EngineImpl::apply(const ViewChange& change, Outbox& out) {
       handle_again(shard.waiting);
     }
   }
-  for (auto& [id, m] : old_members)
-    if (!view_.members().count(id)) forget_member(id);
-  for (auto id : change.gone)
-    if (!old_members.count(id)) forget_member(id);
+  forget_gone();
   auto ready = std::partition(future_.begin(), future_.end(), [&](auto& f) { return f.first > view_.epoch(); });
   std::deque<Stored> again;
   std::stable_sort(ready, future_.end(), [](auto& a, auto& b) { return a.first < b.first; });
@@ -204,7 +200,7 @@ void EngineImpl::push_frame(MemberId to, Frame frame) {
     local_.push_back(std::move(s));
     return;
   }
-  if (to == kNoMember || view_.is_gone(to)) return;  // no answer is to be expected, nor wanted, from there
+  if (to == kNoMember || view_.is_known_gone(to)) return;  // no answer is to be expected, nor wanted, from there
   stats_.messages_sent++;
   stats_.bytes_sent += frame.head.size() + frame.body_size();
   out_->sends.push_back({to, std::move(frame)});
@@ -236,14 +232,14 @@ constexpr size_t kMaxParts = 16384;  // keeps heads below 512 KiB
 void EngineImpl::add_part(MemberId to, const PageReq& head, const PagePart& part, Data data) {
   auto* b = &batch_for(to);
   const auto& r = b->req;
-  const bool same = b->kind == MsgKind::PageReq && r.op == head.op && r.requester == head.requester && r.flags == head.flags &&
+  const bool same = b->kind == MsgKind::PageReq && r.op == head.op && r.requester == head.requester && r.since == head.since && r.flags == head.flags &&
                     r.kind == head.kind && r.mode == head.mode && r.page_size == head.page_size && r.page_count == head.page_count &&
                     r.parts.size() < kMaxParts;
   if (!same) {
     close(to);
     b = &batch_for(to);
     b->kind = MsgKind::PageReq;
-    b->req = PageReq{head.requester, head.op, head.kind, head.mode, head.flags, head.tag, head.in_size, head.out_size, head.page_size,
+    b->req = PageReq{head.requester, head.since, head.op, head.kind, head.mode, head.flags, head.tag, head.in_size, head.out_size, head.page_size,
                      head.page_count, {}};
   }
   b->req.parts.push_back(part);

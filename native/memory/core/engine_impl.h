@@ -63,6 +63,7 @@ struct OpState {
   bool parking = false;                 // a Park is out
   bool resuming = false;                // a Resume is out: a Park must not overtake it
   bool park_wanted = false;
+  uint8_t tries = 0;                    // of asking our own home
   bool morphed = false;                 // ask the mutex's home, not the condition's
   bool watching = false;
 };
@@ -79,7 +80,7 @@ struct DirEntry {
 struct Unmapping {                      // a Munmap that waits for everybody
   MemberId requester = kNoMember;
   uint64_t op = 0;
-  std::vector<MemberId> unacked;
+  std::vector<Sharer> unacked;
   template <class A> void fields(A& a) { a(requester); a(op); a.list(unacked); }
 };
 struct MapInfo {
@@ -91,7 +92,7 @@ struct Authority {
   int64_t reserved = 0;                 // bytes of all mappings
   std::map<uint32_t, MapInfo> live;
   std::map<uint32_t, Unmapping> unmapping;
-  std::set<MemberId> seen;              // who may know of mappings without being in our view yet
+  std::map<MemberId, uint64_t> seen;    // (and a view they are in) who may know of mappings without being in our view yet
 };
 struct ShardContent {
   std::unordered_map<PageKey, DirEntry> pages;
@@ -136,6 +137,10 @@ class EngineImpl final : public Engine {
   std::vector<MemberInfo> members() const override;
   uint64_t epoch() const override { return view_.epoch(); }
   std::string check(int level) const override;
+  // For the simulator: every page owned here.
+  template <class F> void each_owned(F&& f) {
+    store_.each_page([&](Page& p) { if (p.role == Role::Owned) f(p.key); });
+  }
 
  private:
   using Bytes = std::span<const std::byte>;
@@ -210,7 +215,7 @@ class EngineImpl final : public Engine {
   void answer(PageTask& t, int error, uint64_t ver = 0, Data data = {});
   void reroute(PageTask& t, PageKey key, MemberId to);
   void acquire(Page& p, MemberId from = kNoMember);
-  void forget_member(MemberId gone);
+  void forget_gone();
   PageWork& work(Page& p);
   void refresh(Page& p);                // sets what hot paths may do
   void tidy(Page& p);                   // p may be gone afterwards
@@ -251,6 +256,7 @@ class EngineImpl final : public Engine {
   Mapping* learn(uint32_t id, int64_t page_size, int64_t page_count);  // by the way; null: it makes no sense, or is dead
   void bury(uint32_t id);               // the mapping is dead: drop everything of it
   void unmap_acked(Authority& a, uint32_t id, MemberId member);
+  void forget_unmapping(Authority& a);
 
   // ---- waiting.cc
   void start_sync(Op* op);

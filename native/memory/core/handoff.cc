@@ -49,7 +49,7 @@ std::vector<std::byte> EngineImpl::encode_shard(ShardContent& c) const {
     w(a->reserved);
     put_map(w, a->live);
     put_map(w, a->unmapping);
-    w.list(std::vector<MemberId>(a->seen.begin(), a->seen.end()));
+    put_map(w, a->seen);
   }
   return out;
 }
@@ -87,9 +87,7 @@ bool EngineImpl::decode_shard(Bytes in, ShardContent& c) {
     r(a.reserved);
     get_map(r, a.live);
     get_map(r, a.unmapping);
-    std::vector<MemberId> seen;
-    r.list(seen);
-    a.seen.insert(seen.begin(), seen.end());
+    get_map(r, a.seen);
   }
   return r.ok() && r.rest().empty();
 }
@@ -144,13 +142,7 @@ void EngineImpl::on(MemberId from, uint64_t epoch, ShardState& m, Bytes data) {
     });
     forget_waiters(shard.here->sync, id);
   }
-  if (auto* a = shard.here->authority.get()) {
-    std::vector<std::pair<uint32_t, MemberId>> gone;
-    for (auto& [id, u] : a->unmapping)
-      for (auto member : u.unacked)
-        if (view_.is_gone(member)) gone.emplace_back(id, member);
-    for (auto [id, member] : gone) unmap_acked(*a, id, member);
-  }
+  if (auto* a = shard.here->authority.get()) forget_unmapping(*a);
   handle_again(again);
   handle_again(shard.waiting);
 }

@@ -17,7 +17,7 @@ void EngineImpl::start_mmap(Op* op) {
     return complete_now(op, ENOMEM, text("%lld pages of %lld bytes are more than the 1 TiB that one mapping can have; use several",
                                          static_cast<long long>(op->value), static_cast<long long>(op->size)));
   auto& s = new_state(op);
-  to_home(kAuthorityShard, MapReq{MapReq::Map, self_, s.id, 0, op->size, op->value});
+  to_home(kAuthorityShard, MapReq{MapReq::Map, self_, view_.epoch(), s.id, 0, op->size, op->value});
 }
 
 void EngineImpl::start_munmap(Op* op) {
@@ -26,12 +26,12 @@ void EngineImpl::start_munmap(Op* op) {
   if (op->addr <= 0 || (static_cast<uint64_t>(op->addr) & kOffsetMask) != 0 || id > kMaxMapping || (m && m->dead.load(std::memory_order_relaxed)))
     return complete_now(op, EINVAL, text("0x%llx is not the address of a mapping", static_cast<unsigned long long>(op->addr)));
   auto& s = new_state(op);
-  to_home(kAuthorityShard, MapReq{MapReq::Unmap, self_, s.id, id, 0, 0});
+  to_home(kAuthorityShard, MapReq{MapReq::Unmap, self_, view_.epoch(), s.id, id, 0, 0});
 }
 
 void EngineImpl::look_up(uint32_t id) {
   if (!lookups_.try_emplace(id).second) return;
-  to_home(kAuthorityShard, MapReq{MapReq::Lookup, self_, 0, id, 0, 0});
+  to_home(kAuthorityShard, MapReq{MapReq::Lookup, self_, view_.epoch(), 0, id, 0, 0});
 }
 
 Mapping* EngineImpl::learn(uint32_t id, int64_t page_size, int64_t page_count) {
@@ -46,7 +46,7 @@ Mapping* EngineImpl::learn(uint32_t id, int64_t page_size, int64_t page_count) {
 void EngineImpl::on(MemberId from, uint64_t, MapReq& m, Bytes) {
   auto* a = shards_[kAuthorityShard].here->authority.get();
   if (!a || m.requester < 0) return broke_protocol(from, "a mapping request from nobody");
-  a->seen.insert(m.requester);
+  a->seen[m.requester] = m.since;
   MapAns r;
   r.what = m.what;
   r.op = m.op;
@@ -94,12 +94,12 @@ void EngineImpl::on(MemberId from, uint64_t, MapReq& m, Bytes) {
       auto& u = a->unmapping[m.id];
       u.requester = m.requester;
       u.op = m.op;
-      std::set<MemberId> everyone = a->seen;
-      for (auto& [id, info] : view_.members()) everyone.insert(id);
-      everyone.insert(self_);
-      for (auto id : everyone)
-        if (!view_.is_gone(id)) u.unacked.push_back(id);
-      for (auto id : std::vector(u.unacked)) send(id, Unmap{m.id});
+      auto everyone = a->seen;
+      for (auto& [id, info] : view_.members()) everyone[id] = view_.epoch();
+      everyone[self_] = view_.epoch();
+      for (auto [id, since] : everyone)
+        if (id == self_ || !view_.is_gone(id, since)) u.unacked.push_back({id, false, since});
+      for (auto& s : std::vector(u.unacked)) send(s.member, Unmap{m.id});
       return;  // answered when all have acknowledged
     }
     default: return broke_protocol(from, "a mapping request of unknown kind");
@@ -111,7 +111,7 @@ void EngineImpl::unmap_acked(Authority& a, uint32_t id, MemberId member) {
   auto at = a.unmapping.find(id);
   if (at == a.unmapping.end()) return;
   auto& u = at->second;
-  std::erase(u.unacked, member);
+  std::erase_if(u.unacked, [&](auto& s) { return s.member == member; });
   if (!u.unacked.empty()) return;
   MapAns r;
   r.what = MapReq::Unmap;
@@ -119,6 +119,15 @@ void EngineImpl::unmap_acked(Authority& a, uint32_t id, MemberId member) {
   r.id = id;
   send(u.requester, r);
   a.unmapping.erase(at);
+}
+
+void EngineImpl::forget_unmapping(Authority& a) {
+  std::erase_if(a.seen, [&](auto& s) { return view_.is_gone(s.first, s.second); });
+  std::vector<std::pair<uint32_t, MemberId>> gone;
+  for (auto& [id, u] : a.unmapping)
+    for (auto& s : u.unacked)
+      if (s.member != self_ && view_.is_gone(s.member, s.since)) gone.emplace_back(id, s.member);
+  for (auto [id, member] : gone) unmap_acked(a, id, member);
 }
 
 void EngineImpl::on(MemberId from, uint64_t, UnmapAck& m, Bytes) {

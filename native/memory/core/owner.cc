@@ -47,13 +47,29 @@ void EngineImpl::on(MemberId from, uint64_t epoch, PageReq& m, Bytes data) {
   const bool read = m.kind == OpKind::Read;
   const bool known = read || m.kind == OpKind::Write || m.kind == OpKind::Cas || m.kind == OpKind::Fas || m.kind == OpKind::Fad || m.kind == OpKind::Function;
   if (!known || m.requester < 0) return broke_protocol(from, "a page request of unknown kind");
-  const PageReq head{m.requester, m.op, m.kind, m.mode, 0, m.tag, m.in_size, m.out_size, 0, 0, {}};
+  const PageReq head{m.requester, m.since, m.op, m.kind, m.mode, 0, m.tag, m.in_size, m.out_size, 0, 0, {}};
   for (auto& part : m.parts) {
     if (part.len > data.size() && !read && m.kind != OpKind::Fad && m.kind != OpKind::Function) return broke_protocol(from, "a page request without its data");
     const size_t bytes = data_bytes(m, part.len);
     if (bytes > data.size()) return broke_protocol(from, "a page request without its data");
-    const auto mine = data.first(bytes);
+    auto mine = data.first(bytes);
     data = data.subspan(bytes);
+    OpState* local = nullptr;
+    if (m.requester != self_ && !view_.has(m.requester)) {
+      if (m.since <= view_.epoch()) continue;  // it has left: nobody waits for the answer
+      if (read && m.mode != Mode::Get) {       // it has joined in a view that we have not seen; only members may be sharers
+        PageReq one = m;
+        one.parts = {part};
+        future_.emplace_back(m.since, Stored{from, encode(one, epoch, kInline), {}});
+        continue;
+      }
+    }
+    if (m.requester == self_) {  // our own request came round: its data is in our buffers, which outlive this message
+      local = state(m.op);
+      if (!local || part.index >= local->parts.size() || local->parts[part.index].done) continue;
+      mine = local->parts[part.index].data;
+      if (mine.size() != bytes) return broke_protocol(from, "our own request, changed");
+    }
     auto* map = store_.mapping(mapping_of(part.key));
     if (map && map->dead.load(std::memory_order_relaxed)) {
       answer_error(m.requester, m.op, part.index, EINVAL);
@@ -80,6 +96,7 @@ void EngineImpl::on(MemberId from, uint64_t epoch, PageReq& m, Bytes data) {
     if (!p) p = &store_.get(*map, index_of(part.key));
     PageTask t;
     t.requester = m.requester;
+    t.since = m.since;
     t.op = m.op;
     t.index = part.index;
     t.kind = m.kind;
@@ -90,11 +107,9 @@ void EngineImpl::on(MemberId from, uint64_t epoch, PageReq& m, Bytes data) {
     t.off = part.off;
     t.len = part.len;
     t.data = mine;
-    if (m.requester == self_) {  // our own request came round: its data is in our buffers
-      t.local = state(m.op);
-      if (!t.local || t.index >= t.local->parts.size()) continue;
-      t.data = t.local->parts[t.index].data;
-      t.local->parts[t.index].sinking = kNoMember;
+    if (local) {
+      t.local = local;
+      local->parts[t.index].sinking = kNoMember;
     }
     if (!owned && (m.flags & PageReq::kCreate)) become_owner(*p, PageFrame::make(map->page_size), 0, {});
     if (p->role == Role::Owned) {
@@ -151,7 +166,7 @@ void EngineImpl::read_page(Page& p, PageTask& t) {
   if (cache) {
     auto& sharers = work(p).sharers;
     auto at = std::find_if(sharers.begin(), sharers.end(), [&](auto& s) { return s.member == t.requester; });
-    if (at == sharers.end()) sharers.push_back({t.requester, t.mode == Mode::Update});
+    if (at == sharers.end()) sharers.push_back({t.requester, t.mode == Mode::Update, view_.epoch()});
     else at->update = t.mode == Mode::Update;
     refresh(p);  // from here on hot writes must not change it silently
   }
@@ -173,7 +188,7 @@ void EngineImpl::read_page(Page& p, PageTask& t) {
 // ---- writes ------------------------------------------------------------------------------------------------------------
 void EngineImpl::write_page(Page& p, PageTask& t) {
   if (t.kind == OpKind::Write && t.len == 0) return answer(t, 0);
-  if (p.work) std::erase_if(p.work->sharers, [&](auto& s) { return view_.is_gone(s.member); });
+  if (p.work) std::erase_if(p.work->sharers, [&](auto& s) { return view_.is_gone(s.member, s.since); });
   if (t.kind == OpKind::Function) {
     auto& w = work(p);
     w.busy = true;
@@ -183,7 +198,7 @@ void EngineImpl::write_page(Page& p, PageTask& t) {
     if (!w.current.own.empty()) w.current.data = w.current.own;
     refresh(p);
     const auto ver = p.ver + 1;
-    for (auto& s : w.sharers) w.unacked.push_back(s.member);
+    w.unacked = w.sharers;
     for (auto& s : w.sharers) send(s.member, Invalidate{p.key, ver});
     if (w.unacked.empty()) start_function(p);
     return;
@@ -240,7 +255,7 @@ void EngineImpl::write_page(Page& p, PageTask& t) {
   const auto ver = p.ver + 1;
   const bool only = w.sharers.size() == 1;
   auto shared = std::make_shared<std::vector<std::byte>>(w.effect);
-  for (auto& s : w.sharers) w.unacked.push_back(s.member);
+  w.unacked = w.sharers;
   for (auto& s : w.sharers) {
     if (s.update) send(s.member, Stage{p.key, ver, w.effect_off, only}, {*shared, shared});
     else send(s.member, Invalidate{p.key, ver});
@@ -251,7 +266,7 @@ void EngineImpl::on(MemberId from, uint64_t, Ack& m, Bytes) {
   auto* p = store_.find(m.key);
   if (!p || p->role != Role::Owned || !p->work || !p->work->busy || m.ver != p->ver + 1) return;
   auto& w = *p->work;
-  auto at = std::find(w.unacked.begin(), w.unacked.end(), from);
+  auto at = std::find_if(w.unacked.begin(), w.unacked.end(), [&](auto& s) { return s.member == from; });
   if (at == w.unacked.end()) return;
   w.unacked.erase(at);
   if (!m.held) std::erase_if(w.sharers, [&](auto& s) { return s.member == from; });
@@ -267,7 +282,7 @@ void EngineImpl::commit_write(Page& p) {
   p.lock.lock();
   std::memcpy(store_.writable(p) + w.effect_off, w.effect.data(), w.effect.size());
   p.lock.unlock();
-  std::erase_if(w.sharers, [&](auto& s) { return view_.is_gone(s.member); });
+  std::erase_if(w.sharers, [&](auto& s) { return view_.is_gone(s.member, s.since); });
   for (auto& s : w.sharers) send(s.member, Commit{p.key, p.ver});
   w.busy = false;
   busy_.erase(&p);
@@ -344,7 +359,7 @@ void EngineImpl::become_owner(Page& p, PageFrame* frame, uint64_t ver, std::vect
   store_.set_frame(p, frame, Role::Owned);
   p.ver = ver;
   w.sharers = std::move(sharers);
-  std::erase_if(w.sharers, [&](auto& s) { return s.member == self_ || view_.is_gone(s.member); });
+  std::erase_if(w.sharers, [&](auto& s) { return s.member == self_ || view_.is_gone(s.member, s.since); });
   auto readers = std::move(w.readers);
   w.readers.clear();
   for (auto& r : readers) w.queue.push_back(local_task(*r.op, r.index));
@@ -383,12 +398,12 @@ void EngineImpl::on(MemberId from, uint64_t, Transfer& m, Bytes) {
 void EngineImpl::hand_over(Page& p, MemberId to) {
   const auto key = p.key;
   auto& w = work(p);
-  if (to == self_ || view_.is_gone(to)) {  // nobody would keep it there: it stays
+  if (to == self_ || view_.is_known_gone(to)) {  // nobody would keep it there: it stays
     to_home(shard_of_page(key), Owned{self_, key});
     return;
   }
   auto* map = p.mapping;
-  std::erase_if(w.sharers, [&](auto& s) { return s.member == to || view_.is_gone(s.member); });
+  std::erase_if(w.sharers, [&](auto& s) { return s.member == to || view_.is_gone(s.member, s.since); });
   store_.set_access(p, 0);
   send(to, PageMove{key, p.ver, map->page_size, map->page_count, std::move(w.sharers)},
        {{p.data, static_cast<size_t>(p.size)}, p.frame->keep()});
@@ -412,7 +427,7 @@ void EngineImpl::hand_over(Page& p, MemberId to) {
 void EngineImpl::reroute(PageTask& t, PageKey key, MemberId to) {
   if (t.transfer_to != kNoMember) return;
   if (t.local) return start_part(*t.local, t.index);
-  const PageReq head{t.requester, t.op, t.kind, t.mode, 0, t.tag, t.in_size, t.out_size, 0, 0, {}};
+  const PageReq head{t.requester, t.since, t.op, t.kind, t.mode, 0, t.tag, t.in_size, t.out_size, 0, 0, {}};
   add_part(to, head, {t.index, key, t.off, t.len}, {t.own});
 }
 
@@ -446,18 +461,17 @@ void EngineImpl::on(MemberId from, uint64_t, Granted& m, Bytes) {
   if (auto* q = store_.find(m.key)) tidy(*q);
 }
 
-void EngineImpl::forget_member(MemberId gone) {
+// After a new view: no acknowledgement is to be expected of members that are not in it any more.
+void EngineImpl::forget_gone() {
   std::vector<Page*> waiting;
-  for (auto* p : busy_)
-    if (std::erase(p->work->unacked, gone) && p->work->unacked.empty() && !p->work->function) waiting.push_back(p);
+  for (auto* p : busy_) {
+    auto& w = *p->work;
+    if (std::erase_if(w.unacked, [&](auto& s) { return view_.is_gone(s.member, s.since); }) && w.unacked.empty() && !w.function) waiting.push_back(p);
+  }
   for (auto* p : waiting)
     if (busy_.count(p)) commit_write(*p);
-  drain_wait_.erase(gone);
-  if (auto* here = shards_[kAuthorityShard].here.get()) {
-    std::vector<uint32_t> ids;
-    for (auto& [id, u] : here->authority->unmapping) ids.push_back(id);
-    for (auto id : ids) unmap_acked(*here->authority, id, gone);
-  }
+  std::erase_if(drain_wait_, [&](auto id) { return !view_.has(id); });
+  if (auto* here = shards_[kAuthorityShard].here.get()) forget_unmapping(*here->authority);
 }
 
 }  // namespace dmi::memory

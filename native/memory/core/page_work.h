@@ -12,6 +12,7 @@ struct OpState;
 // One page's part of an operation as its owner sees it, wherever it came from.
 struct PageTask {
   MemberId requester = kNoMember;
+  uint64_t since = 0;
   uint64_t op = 0;          // names the operation at the requester
   uint32_t index = 0;       // and the part
   OpKind kind = OpKind::Read;
@@ -45,7 +46,7 @@ struct PageWork {
   std::vector<Sharer> sharers;
   bool busy = false;                   // `current` waits for acknowledgements, or a user's function runs
   PageTask current;
-  std::vector<MemberId> unacked;
+  std::vector<Sharer> unacked;
   std::vector<std::byte> effect;       // what `current` will write, at
   uint64_t effect_off = 0;
   std::vector<std::byte> result;       // and answer

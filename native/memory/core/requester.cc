@@ -207,6 +207,7 @@ PageTask EngineImpl::local_task(OpState& s, uint32_t index) {
   auto& part = s.parts[index];
   PageTask t;
   t.requester = self_;
+  t.since = view_.epoch();
   t.op = s.id;
   t.index = index;
   t.kind = s.watching ? OpKind::Read : s.op->kind;
@@ -267,6 +268,7 @@ void EngineImpl::send_part(OpState& s, uint32_t index) {
   auto& m = *store_.mapping(mapping_of(part.key));
   PageReq r;
   r.requester = self_;
+  r.since = view_.epoch();
   r.op = s.id;
   r.kind = s.watching ? OpKind::Read : s.op->kind;
   r.mode = s.watching ? Mode::Invalidate : s.op->mode;

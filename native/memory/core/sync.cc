@@ -22,7 +22,7 @@ void EngineImpl::pass_mutex(SyncObjects& s, uint64_t addr) {
   while (!m.queue.empty()) {
     auto w = std::move(m.queue.front());
     m.queue.erase(m.queue.begin());
-    if (!w.parked && view_.is_gone(w.at)) continue;  // died waiting
+    if (!w.parked && view_.is_gone(w.at, w.since)) continue;  // died waiting
     m.holder = w.thread;
     return grant(s, w, 0, 0);
   }
@@ -65,7 +65,7 @@ bool EngineImpl::park_waiter(SyncObjects& s, const SyncReq& m) {
   if (auto at = s.barriers.find(m.name); at != s.barriers.end())
     for (auto b = at->second.batches.begin(); b != at->second.batches.end(); ++b)
       if (b->id == m.batch && b->member == m.member && b->count > 0) {
-        at->second.singles.push_back({m.id, m.member, true, m.thread, 0});
+        at->second.singles.push_back({m.id, m.member, true, m.thread, 0, m.since});
         b->except.push_back(m.id);
         if (--b->count == 0) at->second.batches.erase(b);
         return true;
@@ -75,9 +75,9 @@ bool EngineImpl::park_waiter(SyncObjects& s, const SyncReq& m) {
 
 void EngineImpl::serve_sync(ShardContent& shard, SyncReq& m, Bytes data) {
   auto& s = shard.sync;
-  const Waiter self{m.id, m.member, m.parked, m.thread, m.name2};
+  const Waiter self{m.id, m.member, m.parked, m.thread, m.name2, m.since};
   const auto done = [&](int error, int64_t value = 0) { reply(m.member, m.id, SyncAns::Done, error, value); };
-  const auto live = [&](const Waiter& w) { return w.parked || !view_.is_gone(w.at); };
+  const auto live = [&](const Waiter& w) { return w.parked || !view_.is_gone(w.at, w.since); };
   switch (m.kind) {
     case static_cast<uint8_t>(OpKind::MutexLock):
     case static_cast<uint8_t>(SyncKind::MutexEnqueue): {
@@ -148,6 +148,7 @@ void EngineImpl::serve_sync(ShardContent& shard, SyncReq& m, Bytes data) {
         r.kind = static_cast<uint8_t>(SyncKind::MutexEnqueue);
         r.id = w.id;
         r.member = w.at;
+        r.since = w.since;
         r.parked = w.parked;
         r.thread = w.thread;
         r.name = w.mutex;
@@ -219,6 +220,7 @@ void EngineImpl::serve_sync(ShardContent& shard, SyncReq& m, Bytes data) {
       }
       if (auto* w = find_waiter(s, static_cast<OpKind>(m.subject), m.name, m.id)) {
         w->at = m.member;
+        w->since = m.since;
         w->parked = false;
         return reply(m.member, m.id, SyncAns::Resumed, 0, 0);
       }

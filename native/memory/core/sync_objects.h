@@ -15,7 +15,8 @@ struct Waiter {
   bool parked = false;       // its thread is between members: keep what it is given until it resumes
   ThreadKey thread = 0;
   uint64_t mutex = 0;        // in a condition: what it will take when signalled
-  template <class A> void fields(A& a) { a(id); a(at); a(parked); a(thread); a(mutex); }
+  uint64_t since = 0;        // `at` is a member in this epoch
+  template <class A> void fields(A& a) { a(id); a(at); a(parked); a(thread); a(mutex); a(since); }
 };
 struct MutexObject {
   ThreadKey holder = 0;

@@ -20,7 +20,11 @@ class View {
   const std::map<MemberId, MemberInfo>& members() const { return members_; }
   const std::vector<MemberId>& active() const { return active_; }  // ascending
   bool is_active(MemberId id) const;
-  bool is_gone(MemberId id) const { return gone_.count(id) != 0; }
+  // Has it left? A member that was in the view of epoch `since` and is not in ours, which is as new, has; one that is not
+  // in ours, which is older, may be yet to come. Ids are not used twice.
+  bool is_gone(MemberId id, uint64_t since) const { return !members_.count(id) && (since <= epoch_ || gone_.count(id) != 0); }
+  bool is_known_gone(MemberId id) const { return gone_.count(id) != 0; }
+  bool has(MemberId id) const { return members_.count(id) != 0; }
   int64_t total_pool() const;
 
  private:

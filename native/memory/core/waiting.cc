@@ -37,6 +37,7 @@ void EngineImpl::start_sync(Op* op) {
   SyncReq r;
   r.kind = static_cast<uint8_t>(op->kind);
   r.member = self_;
+  r.since = view_.epoch();
   r.id = s.id;
   r.name = name_of(*op);
   r.name2 = static_cast<uint64_t>(op->addr2);
@@ -98,7 +99,8 @@ void EngineImpl::on(MemberId from, uint64_t, SyncAns& m, Bytes data) {
     case SyncAns::Unknown:
       if (!s->parking && !s->resuming) return;
       if (s->op->kind == OpKind::CondWait) s->morphed = !s->morphed;
-      if (from == self_) retry_parks_.push_back(s->id);  // what it waits for must arrive from elsewhere first
+      // Our own home has looked under both names: what it lacks must arrive from elsewhere first.
+      if (from == self_ && ++s->tries % 3 == 0) retry_parks_.push_back(s->id);
       else send_park(*s, s->parking ? SyncKind::Park : SyncKind::Resume);
       return;
     default:
@@ -118,6 +120,7 @@ void EngineImpl::send_park(OpState& s, SyncKind kind) {
   r.kind = static_cast<uint8_t>(kind);
   r.subject = static_cast<uint8_t>(s.op->kind);
   r.member = self_;
+  r.since = view_.epoch();
   r.id = s.id;
   r.batch = s.batch;
   r.name = s.morphed ? static_cast<uint64_t>(s.op->addr2) : name_of(*s.op);

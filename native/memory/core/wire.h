@@ -131,6 +131,7 @@ struct PageReq {
   static constexpr uint8_t kViaHome = 1;  // sent by the home: the receiver is the owner, or is about to be
   static constexpr uint8_t kCreate = 2;   // the receiver becomes the owner of a page of zeros (first touch)
   MemberId requester = kNoMember;
+  uint64_t since = 0;          // the requester is a member in this epoch (see View::is_gone)
   uint64_t op = 0;
   OpKind kind = OpKind::Read;
   Mode mode = Mode::Get;
@@ -141,7 +142,7 @@ struct PageReq {
   int64_t page_size = 0, page_count = 0;  // of the mapping, with kCreate
   std::vector<PagePart> parts;
   template <class A> void fields(A& a) {
-    a(requester); a(op); a(kind); a(mode); a(flags); a(tag); a(in_size); a(out_size); a(page_size); a(page_count);
+    a(requester); a(since); a(op); a(kind); a(mode); a(flags); a(tag); a(in_size); a(out_size); a(page_size); a(page_count);
     a.list(parts);
   }
 };
@@ -178,7 +179,8 @@ struct Transfer {
 struct Sharer {
   MemberId member = kNoMember;
   bool update = false;         // UPDATE mode; otherwise INVALIDATE
-  template <class A> void fields(A& a) { a(member); a(update); }
+  uint64_t since = 0;          // it is a member in this epoch
+  template <class A> void fields(A& a) { a(member); a(update); a(since); }
 };
 // old owner -> new owner. Data: the page.
 struct PageMove {
@@ -239,10 +241,11 @@ struct MapReq {
   enum What : uint8_t { Map, Unmap, Lookup };
   What what = Map;
   MemberId requester = kNoMember;
+  uint64_t since = 0;          // the requester is a member in this epoch
   uint64_t op = 0;
   uint32_t id = 0;
   int64_t page_size = 0, page_count = 0;
-  template <class A> void fields(A& a) { a(what); a(requester); a(op); a(id); a(page_size); a(page_count); }
+  template <class A> void fields(A& a) { a(what); a(requester); a(since); a(op); a(id); a(page_size); a(page_count); }
 };
 struct MapAns {
   static constexpr MsgKind kKind = MsgKind::MapAns;
@@ -279,6 +282,7 @@ struct SyncReq {
   uint8_t subject = 0;         // Park, Resume: the OpKind of the waiting operation
   bool parked = false;         // MutexEnqueue: the waiter is parked
   MemberId member = kNoMember; // where the waiter is
+  uint64_t since = 0;          // which is a member in this epoch
   uint64_t id = 0;             // waiter, operation or arrival batch
   uint64_t batch = 0;          // Park, Resume: the arrival batch the waiter was part of
   uint64_t name = 0;           // the object: its address, or the thread of an event or mailbox
@@ -289,7 +293,7 @@ struct SyncReq {
   ReduceOp op = ReduceOp::Sum;
   ReduceType type = ReduceType::Double;
   template <class A> void fields(A& a) {
-    a(kind); a(subject); a(parked); a(member); a(id); a(batch); a(name); a(name2); a(thread); a(value); a(pnum); a(count);
+    a(kind); a(subject); a(parked); a(member); a(since); a(id); a(batch); a(name); a(name2); a(thread); a(value); a(pnum); a(count);
     a(op); a(type);
   }
 };

@@ -75,6 +75,14 @@ void World::kill(MemberId id) {
     if (ends.first == id || ends.second == id) wire.frames.clear();
 }
 
+void World::retire(MemberId id) {
+  node(id).dead = true;
+  infos_.erase(id);
+  std::erase_if(busy_, [&](auto& w) { return w.second == id; });
+  for (auto& [ends, wire] : wires_)
+    if (ends.second == id) wire.frames.clear();
+}
+
 void World::take(Node& n, Outbox& out) {
   for (auto& s : out.sends) {
     if (!nodes_.count(s.to)) {
@@ -146,6 +154,7 @@ void World::deliver(MemberId from, MemberId to) {
     auto& wire = wires_[{from, to}];
     auto frame = std::move(wire.frames.front());
     wire.frames.pop_front();
+    if (tamper && !tamper(*this, from, to, frame)) return;
     std::vector<std::byte> body;
     body.reserve(frame.body_size());
     for (auto& s : frame.body) body.insert(body.end(), s.data, s.data + s.size);

@@ -3,6 +3,7 @@
 // delivered to each member at its own time too.
 #pragma once
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <random>
@@ -38,6 +39,7 @@ class World {
   void set_state(MemberId id, MemberState state) { infos_.at(id).state = state; }
   void remove(MemberId id);           // gone in the next view
   void kill(MemberId id);             // stops at once; its wires are cut
+  void retire(MemberId id);           // has drained and stops; what it sent still arrives
 
   bool submit(MemberId at, Op* op);
   bool resume(MemberId at, Op* op);
@@ -60,6 +62,7 @@ class World {
   std::vector<std::string> problems;  // hang-ups, warnings, failed checks
   int check_level = 0;
   std::function<void(Node&, FunctionCall*)> run_function;
+  std::function<bool(World&, MemberId, MemberId, Frame&)> tamper;
   bool is_done(Op* op);               // and forgets it
 
  private:
