@@ -1,0 +1,66 @@
+import { readdirSync } from 'node:fs';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ROOT } from './cluster/guests.js';
+import { type Command, Processes, pause, until } from './cluster/processes.js';
+
+// The C interface on the real thing: every program of test/dmi (built by its Makefile) covers one group of calls, checks
+// itself and prints `ok NAME`.
+
+const OTHERS = ['hammer']; // not conformance: has tests of its own
+const PROGRAMS = readdirSync(`${ROOT}/test/dmi`)
+  .filter(file => file.endsWith('.c'))
+  .map(file => file.slice(0, -2))
+  .filter(name => !OTHERS.includes(name))
+  .sort();
+
+function path(name: string): string {
+  return `${ROOT}/test/dmi/build/${name}`;
+}
+
+let cluster: Processes;
+afterAll(() => cluster?.stop());
+
+async function expectOk(name: string, job: Command): Promise<void> {
+  const { stdout, stderr, status } = await job.ended;
+  expect({ name, status, said: stdout.split('\n').filter(line => /^(ok|FAILED)/.test(line)), stderr }).toEqual({
+    name,
+    status: 0,
+    said: [`ok ${name}`],
+    stderr: expect.not.stringContaining('dmi:'),
+  });
+}
+
+describe.each([1, 2, 4])('on %i nodes', nodes => {
+  beforeAll(async () => {
+    await cluster?.stop();
+    cluster = await Processes.start(Array.from({ length: nodes }, (_, i) => `n${i}`));
+  });
+
+  it.each(PROGRAMS)('%s', async name => {
+    await expectOk(name, cluster.run('-n', '4', '--timeout', '60', '--', path(name)));
+  });
+});
+
+describe('while a node joins and one leaves', () => {
+  // As many at a time as keep the two cores of a small machine busy without starving anybody.
+  const AT_ONCE = 6;
+  const batches = Array.from({ length: Math.ceil(PROGRAMS.length / AT_ONCE) }, (_, i) => ({
+    names: PROGRAMS.slice(i * AT_ONCE, (i + 1) * AT_ONCE),
+  }));
+
+  it.each(batches)('$names', async ({ names }) => {
+    await cluster?.stop();
+    cluster = await Processes.start(['a', 'b']);
+    const seconds = '6'; // rounds go on at least this long
+    const jobs = names.map(name => cluster.run('-n', '4', '--timeout', '120', '--', path(name), seconds));
+    await until('all run', () =>
+      jobs.every(job => job.log().some(event => event.event === 'job' && event.state === 'running')),
+    );
+    await pause(1500);
+    await cluster.join('c');
+    await pause(1500);
+    expect(cluster.dmi('drain', 'a').stdout).toMatch(/^a drained in/);
+    await Promise.all(jobs.map((job, i) => expectOk(names[i] ?? '', job)));
+    expect(jobs.flatMap(job => job.log()).some(({ event }) => event === 'moved')).toBe(true);
+  });
+});
