@@ -54,5 +54,6 @@ test('the demo refuses options it does not know, with its usage', () => {
     encoding: 'utf8',
   });
   expect(run.status).toBe(2);
-  expect(run.stderr).toMatch(/^demo: Unknown option '--sise'[^]*usage: npm run demo/);
+  expect(run.stderr).toContain("demo: Unknown option '--sise'");
+  expect(run.stderr).toContain('usage: npm run demo');
 });
