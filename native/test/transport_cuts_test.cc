@@ -1,0 +1,75 @@
+// Connections that break at any byte: frames are neither lost nor doubled nor out of order.
+#include "transport_peers.h"
+#include "transport_proxy.h"
+
+namespace dmi::memory::transport {
+namespace {
+
+uint32_t seed() {
+  static const uint32_t value = getenv("DMI_SEED") ? static_cast<uint32_t>(atoi(getenv("DMI_SEED"))) : std::random_device{}();
+  return value;
+}
+
+void exchange(size_t most, int frames, size_t largest) {
+  SCOPED_TRACE("replay with DMI_SEED=" + std::to_string(seed()));
+  std::mt19937 random(seed());
+  Node a(1), b(2);
+  CuttingProxy to_b(b.transport().port(), most, seed() + 1), to_a(a.transport().port(), most, seed() + 2);
+  a.transport().know(2, "127.0.0.1", to_b.port());
+  b.transport().know(1, "127.0.0.1", to_a.port());
+  std::vector<std::string> sent[2];
+  for (int i = 0; i < frames; i++) {
+    for (int side = 0; side < 2; side++) {
+      const size_t size = random() % 4 ? random() % 100 : random() % largest;
+      std::string body(size, static_cast<char>('a' + i % 26));
+      (side ? b : a).send(side ? 1 : 2, make_frame(std::to_string(i), body));
+      sent[side].push_back(std::move(body));
+    }
+    if (i % 16 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  const auto all = static_cast<size_t>(frames);
+  // Cuts that come before a single frame got through would go on for ever.
+  eventually([&] { return a.count() == all && b.count() == all; }, 8);
+  to_a.stop_cutting();
+  to_b.stop_cutting();
+  ASSERT_TRUE(eventually([&] { return a.count() == all && b.count() == all; }))
+      << a.count() << " and " << b.count() << " of " << all;
+  EXPECT_GT(to_a.cuts() + to_b.cuts(), 2);
+  for (int side = 0; side < 2; side++) {
+    const auto got = (side ? a : b).take();
+    for (size_t i = 0; i < all; i++) {
+      ASSERT_EQ(got[i].head, std::to_string(i));
+      ASSERT_TRUE(got[i].body == sent[side][i]) << i;
+    }
+  }
+}
+
+TEST(TransportCuts, LoseAndDoubleNothingSmall) { exchange(4000, 600, 2000); }
+TEST(TransportCuts, LoseAndDoubleNothingLarge) { exchange(3 << 20, 60, 1 << 20); }
+
+TEST(TransportCuts, ABodyBeingReceivedToItsPlaceComesAgainWhole) {
+  Node a(1), b(2);
+  b.place.resize(4 << 20);
+  CuttingProxy proxy(b.transport().port(), 3 << 20, 11);
+  a.transport().know(2, "127.0.0.1", proxy.port());
+  const std::string body(4 << 20, 'z');
+  a.send(2, make_frame("large", body));
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  proxy.stop_cutting();
+  ASSERT_TRUE(eventually([&] { return b.count() == 1; }));
+  EXPECT_TRUE(b.take()[0].body == body);
+  EXPECT_GE(b.sinks, 1);
+}
+
+TEST(TransportCuts, APeerThatDiesAndDoesNotComeBackIsUnreachable) {
+  Node a(1, 0.5);
+  auto b = std::make_unique<Node>(2);
+  a.meet(*b);
+  a.send(2, make_frame("x"));
+  ASSERT_TRUE(eventually([&] { return b->count() == 1; }));
+  b.reset();
+  EXPECT_TRUE(eventually([&] { return !a.unreachable(2).empty(); }, 5));
+}
+
+}  // namespace
+}  // namespace dmi::memory::transport
