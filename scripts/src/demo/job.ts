@@ -1,4 +1,4 @@
-import { createReadStream, existsSync, statSync } from 'node:fs';
+import { createReadStream, existsSync, rmSync, statSync } from 'node:fs';
 import { Child } from './child.js';
 import { type FemLine, parseFemLine } from './fem-output.js';
 import { DMI, FEM } from './paths.js';
@@ -31,6 +31,7 @@ export interface JobOptions {
 export async function runFem(options: JobOptions): Promise<JobResult> {
   const { address, deck, threads, output, eventsFile } = options;
   let result: Extract<FemLine, { kind: 'result' }> | undefined;
+  rmSync(eventsFile, { force: true }); // of an earlier run
   const started = performance.now();
   const run = ['run', '--address', address, '-n', String(threads), '--events', eventsFile];
   const program = [FEM, deck, '--out', output, '--solution', `${output}.solution`];
