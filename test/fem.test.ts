@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { blockDeck, CCX_DECKS, ccx, fem, femSeq } from './fem/programs.js';
+import { blockDeck, CCX_DECKS, ccx, fem, femSeq, firstStep } from './fem/programs.js';
 import { difference, readDat, readFrd, readVtu, vtuArray } from './fem/results.js';
 
 // CalculiX prints six digits, and stresses with rounded extrapolation factors.
@@ -41,6 +41,14 @@ describe('against CalculiX', () => {
     // The package's own results, made by the author of CalculiX.
     const reference = gunzipSync(readFileSync(join(CCX_DECKS, `${name}.dat.ref.gz`))).toString('latin1');
     expect(difference(readDat(readFileSync(`${out}.dat`, 'latin1')), readDat(reference))).toBeLessThan(AGREES);
+  });
+
+  // Static steps that calculix-ccx-test follows with a sensitivity analysis: C3D8 with nodal forces, and with pressure.
+  test.skipIf(!existsSync(CCX_DECKS)).each(['sensitivity_I', 'sensitivity_VI'])('the first step of %s', name => {
+    const deck = firstStep(join(CCX_DECKS, `${name}.inp`), directory);
+    const out = join(directory, name);
+    expect(fem(2, 3, ['--tol', '1e-10', '--out', out, deck])).toMatchObject({ status: 0, stderr: '' });
+    expectAgreement(`${out}.vtu`, ccx(deck, directory));
   });
 });
 

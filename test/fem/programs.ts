@@ -56,3 +56,16 @@ export function ccx(deck: string, directory: string): string {
   if (!stdout.includes('Job finished')) throw new Error(`ccx failed on ${deck}:\n${stdout.slice(-1000)}`);
   return join(place, `${name}.frd`);
 }
+
+/** A deck's first step without what does not bear on it: other analyses, and initial temperatures without expansion. */
+export function firstStep(deck: string, directory: string): string {
+  const text = readFileSync(deck, 'latin1');
+  const end = /^\*END *STEP.*\n/im.exec(text);
+  if (!end) throw new Error(`${deck} has no *END STEP`);
+  const kept = text
+    .slice(0, end.index + end[0].length)
+    .replace(/^\*(DESIGN *VARIABLES|INITIAL CONDITIONS)[^*]*/gim, '');
+  const reduced = join(directory, basename(deck));
+  writeFileSync(reduced, kept);
+  return reduced;
+}

@@ -58,6 +58,8 @@ CgResult solve(const Domain& domain, const System& system, const Preconditioner&
   m.apply(r, z);
   comm.publish(z.data());
   double rz = comm.sum(dotProduct(r.data(), z.data(), n)), rzOld = 0;
+  // A small system is solved before the next check is due; going on would divide by next to nothing.
+  const double rzSolved = 1e-2 * options.tolerance * options.tolerance * rz;
   result.converged = f2 == 0;
   while (!result.converged && result.iterations < options.maxIterations) {
     comm.fetch(ghost.data());
@@ -78,7 +80,7 @@ CgResult solve(const Domain& domain, const System& system, const Preconditioner&
     rzOld = rz;
     rz = comm.sum(dotProduct(r.data(), z.data(), n));
     ++result.iterations;
-    if (result.iterations % options.checkEvery == 0 || rz == 0) {
+    if (result.iterations % options.checkEvery == 0 || rz <= rzSolved) {
       const double relative = std::sqrt(comm.sum(dotProduct(r.data(), r.data(), n)) / f2);
       progress(result.iterations, relative);
       result.converged = relative <= options.tolerance;

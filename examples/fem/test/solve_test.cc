@@ -60,6 +60,7 @@ Answer solveWith(const Mesh& mesh, int count, PreconditionerKind kind = Precondi
   Answer answer{std::vector<double>(3 * mesh.x.size()), std::vector<Stress>(mesh.x.size()), {}};
   CgOptions options;
   options.tolerance = 1e-12;
+  options.maxIterations = 5000;
   std::vector<std::thread> threads;
   for (int i = 0; i < count; ++i)
     threads.emplace_back([&, i] {
@@ -160,6 +161,23 @@ TEST_P(Solve, PrescribedDisplacementsComeOutExactly) {
   const auto mesh = loadedBlock(GetParam());
   const auto answer = solveWith(mesh, 3);
   for (const auto& f : mesh.fixed) EXPECT_EQ(answer.u[3 * f.node + f.dof], f.value);
+}
+
+TEST(SolveOnce, WithEverythingPrescribedThereIsNothingToIterate) {
+  auto mesh = crookedBlock(ElementType::C3D8);
+  for (std::int32_t n = 0; n < static_cast<std::int32_t>(mesh.x.size()); ++n)
+    for (int d = 0; d < 3; ++d) mesh.fixed.push_back({n, d, linearField(mesh.x[n])[d]});
+  const auto answer = solveWith(mesh, 2);
+  EXPECT_TRUE(answer.first.converged);
+  EXPECT_EQ(answer.first.iterations, 0);
+  EXPECT_EQ(answer.u[0], linearField(mesh.x[0])[0]);
+}
+
+TEST(SolveOnce, AStructureThatIsNotHeldIsCalledIndefiniteOrDoesNotConverge) {
+  auto mesh = crookedBlock(ElementType::C3D8);
+  mesh.forces.push_back({0, 0, 1.0});
+  const auto answer = solveWith(mesh, 2);
+  EXPECT_FALSE(answer.first.converged);
 }
 
 TEST(Partition, OwnsEveryNodeOnceAndLeavesNobodyWithoutWork) {
