@@ -51,7 +51,7 @@ describe('while a node joins and one leaves', () => {
   it.each(batches)('$names', async ({ names }) => {
     await cluster?.stop();
     cluster = await Processes.start(['a', 'b']);
-    const seconds = '6'; // rounds go on at least this long
+    const seconds = '10'; // rounds go on at least this long
     const jobs = names.map(name => cluster.run('-n', '4', '--timeout', '120', '--', path(name), seconds));
     await until('all run', () =>
       jobs.every(job => job.log().some(event => event.event === 'job' && event.state === 'running')),
