@@ -104,7 +104,7 @@ export class Model {
   deliver(): boolean {
     const ready: (() => void)[] = [];
     for (const [node, queue] of this.inbox)
-      if (queue.length > 0) ready.push(() => this.#agent(node, queue.shift() as CoordinatorBody));
+      if (queue.length > 0) ready.push(() => this.agentBody(node, queue.shift() as CoordinatorBody));
     for (const [node, queue] of this.outbox) {
       if (queue.length > 0)
         ready.push(() => this.input({ type: 'agent', name: node, body: queue.shift() as AgentBody }));
@@ -183,7 +183,7 @@ export class Model {
     this.#say(host, { t: 'drained' });
   }
 
-  #agent(node: string, body: CoordinatorBody): void {
+  agentBody(node: string, body: CoordinatorBody): void {
     if (body.t === 'released') {
       this.released.push(node);
       this.inbox.delete(node);

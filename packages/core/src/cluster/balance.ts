@@ -45,14 +45,13 @@ function gather(tx: Tx, job: Job): Map<string, Place> {
       place.load.open = true;
     }
   }
-  for (const place of places.values()) {
-    for (const host of place.hosts) {
-      place.load.fixed += host.coming;
-      for (const id of host.threads) {
-        const thread = job.threads.get(id);
-        if (thread && thread.move === null && !mayMove(tx, thread, place.load.open)) place.load.fixed++;
-      }
-    }
+  for (const place of places.values()) for (const host of place.hosts) place.load.fixed += host.coming;
+  for (const id of job.held) {
+    const thread = job.threads.get(id);
+    const node = thread && job.hosts.get(thread.member)?.node;
+    const place = typeof node === 'string' ? places.get(node) : undefined;
+    if (!thread || (mayMove(tx, thread, true) && thread.move === null)) job.held.delete(id);
+    else if (place && thread.move === null && !mayMove(tx, thread, place.load.open)) place.load.fixed++;
   }
   return places;
 }

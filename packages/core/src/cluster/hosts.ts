@@ -96,6 +96,7 @@ export function hostGone(tx: Tx, job: Job, host: Host): void {
   const seen = inView(host);
   advanceHost(host, 'gone', hostName(job, host));
   job.hosts.delete(host.member);
+  tx.cluster.unsettled = true;
   for (const thread of host.threads) job.threads.delete(thread);
   job.touched = true;
   if (seen && job.state === 'running') changeView(tx, job, [], [], [host]);

@@ -37,6 +37,7 @@ export function finishIfStopped(tx: Tx, job: Job): void {
   advanceJob(job, state, job.id);
   const seconds = (tx.now - job.startedAt) / 1000;
   tx.cluster.jobs.delete(job.id);
+  tx.cluster.unsettled = true;
   tx.cluster.history.push({ id: job.id, spec: job.spec, state, status, reason, seconds, epoch: job.epoch });
   if (tx.cluster.history.length > HISTORY) tx.cluster.history.shift();
   for (const node of tx.cluster.nodes.keys()) tx.toAgent(node, { t: 'forget', job: job.id });

@@ -126,6 +126,7 @@ export function onMoved(tx: Tx, job: Job, source: Host, message: Extract<FromHos
 /** The thread stays; when and where it may be tried again. */
 function setBack(tx: Tx, job: Job, thread: Thread, to: number, code: string, reason: string): void {
   thread.attempts++;
+  job.held.add(thread.id);
   thread.retryAt = tx.now + Math.min(RETRY_MAX, RETRY_FIRST * 2 ** Math.min(thread.attempts, 8));
   if (code === 'pinned') {
     thread.pinned = reason;

@@ -18,6 +18,7 @@ export function addNode(tx: Tx, name: string, info: NodeInfo): Node {
     waiters: [],
   };
   tx.cluster.nodes.set(name, node);
+  tx.cluster.unsettled = true;
   tx.publish({ event: 'join', node: name, cores: info.cores });
   tx.log('info', `node ${name} joined`, { node: name, cores: info.cores, memory: info.memory, address: info.address });
   for (const job of tx.cluster.jobs.values()) {
@@ -100,6 +101,7 @@ export function drainNode(tx: Tx, node: Node, waiter: Waiter | null): void {
   }
   advanceNode(node, 'draining', node.name);
   node.drainStartedAt = tx.now;
+  tx.cluster.unsettled = true;
   if (waiter) node.waiters.push(waiter);
   let threads = 0;
   for (const job of tx.cluster.jobs.values()) {
@@ -112,10 +114,13 @@ export function drainNode(tx: Tx, node: Node, waiter: Waiter | null): void {
 
 /** Lets draining nodes go that have no host left, and grants what agents have asked for. */
 export function settleDrains(tx: Tx): void {
+  if (!tx.cluster.unsettled) return;
+  tx.cluster.unsettled = false;
+  const used = usedNodes(tx.cluster);
   for (const node of [...tx.cluster.nodes.values()]) {
     if (node.wantsLeave !== null && node.state === 'active' && drainObstacle(tx, node) === null)
       drainNode(tx, node, null);
-    if (node.state !== 'draining' || hasHosts(tx.cluster, node.name)) continue;
+    if (node.state !== 'draining' || used.has(node.name)) continue;
     const seconds = (tx.now - (node.drainStartedAt ?? tx.now)) / 1000;
     advanceNode(node, 'released', node.name);
     tx.publish({ event: 'drain-finished', node: node.name, seconds });
@@ -125,9 +130,10 @@ export function settleDrains(tx: Tx): void {
   }
 }
 
-function hasHosts(cluster: Cluster, node: string): boolean {
+function usedNodes(cluster: Cluster): Set<string> {
+  const used = new Set<string>();
   for (const job of cluster.jobs.values()) {
-    for (const host of job.hosts.values()) if (host.node === node) return true;
+    for (const host of job.hosts.values()) if (host.node !== null) used.add(host.node);
   }
-  return false;
+  return used;
 }

@@ -64,6 +64,7 @@ export function move(tx: Tx, waiter: Waiter, wantedJob: string | null, wantedThr
   if (thread.move !== null)
     throw new DmiError('busy', `thread ${thread.id} is being moved already`, { hint: 'try again' });
   thread.kept = true;
+  job.held.add(thread.id);
   if (thread.member === to.member) {
     tx.reply(waiter, { thread: thread.id, from: node, to: node, bytes: 0, seconds: 0, pauseSeconds: 0 });
   } else {

@@ -34,6 +34,8 @@ export interface Cluster {
   now: number;
   nodes: Map<string, Node>;
   jobs: Map<string, Job>;
+  /** Hosts or nodes have come or gone: draining nodes may be free to leave. */
+  unsettled: boolean;
   /** Jobs that are over, latest last, bounded. */
   history: JobOutcome[];
 }
@@ -95,6 +97,8 @@ export interface Job {
   early: Set<string>;
   /** Nodes that cannot host this job, and why: tried once, not again. */
   excluded: Map<string, string>;
+  /** Threads that may not be movable now: pinned, busy, kept where they are. All others are. */
+  held: Set<string>;
   /** Requests that wait for its end. */
   waiters: Waiter[];
   /** Something happened that `reconcile` must look at. */
@@ -162,7 +166,14 @@ export interface JobOutcome {
 }
 
 export function emptyCluster(settings: Partial<ClusterSettings> = {}): Cluster {
-  return { settings: { ...DEFAULT_SETTINGS, ...settings }, now: 0, nodes: new Map(), jobs: new Map(), history: [] };
+  return {
+    settings: { ...DEFAULT_SETTINGS, ...settings },
+    now: 0,
+    nodes: new Map(),
+    jobs: new Map(),
+    unsettled: false,
+    history: [],
+  };
 }
 
 export function newJob(id: string, spec: JobSpec, key: Uint8Array, owner: string | null, now: number): Job {
@@ -192,6 +203,7 @@ export function newJob(id: string, spec: JobSpec, key: Uint8Array, owner: string
     countsDirty: false,
     early: new Set(),
     excluded: new Map(),
+    held: new Set(),
     waiters: [],
     touched: true,
   };

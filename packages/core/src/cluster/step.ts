@@ -123,6 +123,7 @@ function onAgent(tx: Tx, name: string, body: AgentBody): void {
   if (!node) return;
   if (body.t === 'leave') {
     node.wantsLeave = body.reason;
+    tx.cluster.unsettled = true;
     tx.log('info', `node ${name} wants to leave: ${body.reason}`, { node: name });
     requestLeave(tx, node);
     return;
@@ -188,6 +189,7 @@ function onHost(tx: Tx, job: Job, host: Host, message: FromHost): void {
 
 function onTick(tx: Tx): void {
   const { cluster } = tx;
+  cluster.unsettled = true;
   const { graceMs, ownerGraceMs, spawnMs } = cluster.settings;
   for (const node of [...cluster.nodes.values()]) {
     if (node.downSince === null || tx.now - node.downSince < graceMs) continue;

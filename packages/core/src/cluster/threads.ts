@@ -20,6 +20,7 @@ function addThread(job: Job, id: string, host: Host, movable: boolean): Thread {
   };
   job.threads.set(id, thread);
   host.threads.add(id);
+  if (!movable) job.held.add(id);
   return thread;
 }
 
@@ -29,6 +30,7 @@ export function onStarted(tx: Tx, job: Job, host: Host, message: Message<'starte
   const known = job.threads.get(message.thread);
   if (known) {
     known.movable = message.movable;
+    if (!known.movable) job.held.add(known.id);
     return;
   }
   addThread(job, message.thread, host, message.movable);

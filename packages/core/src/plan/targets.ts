@@ -49,24 +49,42 @@ function divide(total: number, nodes: readonly NodeLoad[]): number[] {
   const cores = nodes.reduce((sum, node) => sum + node.cores, 0);
   const shares = nodes.map(node => Math.floor((total * node.cores) / cores));
   let rest = total - shares.reduce((sum, share) => sum + share, 0);
-  while (rest > 0) {
-    let best = 0;
-    for (let i = 1; i < nodes.length; i++) if (before(nodes, shares, i, best)) best = i;
-    shares[best] = (shares[best] as number) + 1;
-    rest--;
+  // The nodes in the order in which they get the next thread, as a binary heap.
+  const heap = nodes.map((_, i) => i);
+  for (let at = (heap.length >> 1) - 1; at >= 0; at--) sink(heap, at, nodes, shares);
+  for (; rest > 0; rest--) {
+    const first = heap[0] as number;
+    shares[first] = (shares[first] as number) + 1;
+    sink(heap, 0, nodes, shares);
   }
   return shares;
 }
 
+function sink(heap: number[], start: number, nodes: readonly NodeLoad[], shares: readonly number[]): void {
+  for (let at = start; ; ) {
+    let least = at;
+    for (const child of [2 * at + 1, 2 * at + 2]) {
+      if (child < heap.length && before(nodes, shares, heap[child] as number, heap[least] as number)) least = child;
+    }
+    if (least === at) return;
+    const moved = heap[at] as number;
+    heap[at] = heap[least] as number;
+    heap[least] = moved;
+    at = least;
+  }
+}
+
 /** Should node i get the next thread rather than node j? */
 function before(nodes: readonly NodeLoad[], shares: readonly number[], i: number, j: number): boolean {
-  const [a, b] = [nodes[i] as NodeLoad, nodes[j] as NodeLoad];
-  const [x, y] = [shares[i] as number, shares[j] as number];
+  const a = nodes[i] as NodeLoad;
+  const b = nodes[j] as NodeLoad;
+  const x = shares[i] as number;
+  const y = shares[j] as number;
   const difference = (x + 1) * b.cores - (y + 1) * a.cores;
   if (difference !== 0) return difference < 0;
-  const [keepsA, keepsB] = [a.threads > x, b.threads > y];
-  if (keepsA !== keepsB) return keepsA;
-  return false; // nodes come in a fixed order: the earlier one wins
+  const keeps = a.threads > x;
+  if (keeps !== b.threads > y) return keeps;
+  return i < j; // nodes come in a fixed order: the earlier one wins
 }
 
 /**
@@ -75,17 +93,14 @@ function before(nodes: readonly NodeLoad[], shares: readonly number[], i: number
  */
 export function placeNew(nodes: readonly NodeLoad[], n: number): Map<string, number> {
   const open = nodes.filter(node => node.open);
-  const added = new Map<string, number>(open.map(node => [node.id, 0]));
+  if (open.length === 0) return new Map();
   const counts = open.map(node => node.threads);
-  for (let k = 0; k < n && open.length > 0; k++) {
-    let best = 0;
-    for (let i = 1; i < open.length; i++) {
-      const [a, b] = [open[i] as NodeLoad, open[best] as NodeLoad];
-      if (((counts[i] as number) + 1) * b.cores < ((counts[best] as number) + 1) * a.cores) best = i;
-    }
-    counts[best] = (counts[best] as number) + 1;
-    const { id } = open[best] as NodeLoad;
-    added.set(id, (added.get(id) ?? 0) + 1);
+  const heap = open.map((_, i) => i);
+  for (let at = (heap.length >> 1) - 1; at >= 0; at--) sink(heap, at, open, counts);
+  for (let k = 0; k < n; k++) {
+    const first = heap[0] as number;
+    counts[first] = (counts[first] as number) + 1;
+    sink(heap, 0, open, counts);
   }
-  return added;
+  return new Map(open.map((node, i) => [node.id, (counts[i] as number) - node.threads]));
 }
