@@ -46,4 +46,20 @@ std::string EngineImpl::check(int level) const {
   return {};
 }
 
+std::string EngineImpl::describe() const {
+  std::string all = text("member %d epoch %llu offers %lld bytes %lld drained %d:", self_, (unsigned long long)view_.epoch(), (long long)offers_out_, (long long)offered_bytes_, drained_);
+  for (auto id : view_.active()) all += text(" active %d", id);
+  auto& store = const_cast<PageStore&>(store_);
+  store.each_page([&](Page& p) {
+    all += text("\n   page %llx role %d", (unsigned long long)p.key, (int)p.role);
+    if (auto* w = p.work.get()) all += text(" sharers %zu busy %d unacked %zu queue %zu acquiring %d by %d away %d fetches %u readers %zu", w->sharers.size(), w->busy, w->unacked.size(), w->queue.size(), w->acquiring, w->offered_by, w->offered_away, w->fetches, w->readers.size());
+    if (p.work) for (auto& s : p.work->unacked) all += text(" unacked by %d since %llu", s.member, (unsigned long long)s.since);
+  });
+  for (uint32_t s = 0; s < kShards; s++)
+    if (shards_[s].here)
+      for (auto& [key, e] : shards_[s].here->pages)
+        if (e.transfer) all += text("\n   home of %llx owner %d moving to %d queue %zu", (unsigned long long)key, e.owner, e.transfer->to, e.transfer->queue.size());
+  return all + "\n";
+}
+
 }  // namespace dmi::memory

@@ -95,9 +95,8 @@ void EngineImpl::on(MemberId from, uint64_t, Offer& m, Bytes) {
     auto& p = store_.get(*map, index_of(key));
     if (p.role == Role::Owned) continue;
     auto& w = work(p);
-    if (w.acquiring) continue;  // it comes anyway
     w.offered_by = from;
-    acquire(p, from);
+    if (!w.acquiring) acquire(p, from);  // otherwise it comes anyway, or we tell `from` that it will not
   }
   if (!refused.empty()) send(from, OfferAns{refused});
 }
@@ -114,12 +113,24 @@ void EngineImpl::on(MemberId, uint64_t, OfferAns& m, Bytes) {
   }
 }
 
-void EngineImpl::check_drained() {
-  if (!drain_wait_.empty() || store_.pages_owned > 0 || acquiring_ > 0 || offers_out_ > 0 || !future_.empty()) return;
+// What still has to happen before this member may go; null: nothing.
+const char* EngineImpl::holds_up_drain() const {
+  if (!drain_wait_.empty()) return "members have not answered the notice";
+  if (store_.pages_owned > 0) return "pages are owned here";
+  if (acquiring_ > 0) return "pages are on their way here";
+  if (offers_out_ > 0) return "pages are on offer";
+  if (!future_.empty()) return "messages wait for a newer view";
+  for (auto& [id, l] : lookups_)
+    if (!l.messages.empty()) return "messages wait for a mapping to be looked up";
   for (auto& shard : shards_)
-    if (shard.here || !shard.arriving.empty() || !shard.waiting.empty()) return;
+    if (shard.here || !shard.arriving.empty() || !shard.waiting.empty()) return "shards are here";
   for (auto& [id, s] : ops_)
-    if (s->op && !is_long(s->op->kind)) return;
+    if (s->op && !is_long(s->op->kind)) return "operations are under way";
+  return nullptr;
+}
+
+void EngineImpl::check_drained() {
+  if (holds_up_drain()) return;
   drained_ = true;
   out_->drained = true;
 }

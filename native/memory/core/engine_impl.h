@@ -137,6 +137,8 @@ class EngineImpl final : public Engine {
   std::vector<MemberInfo> members() const override;
   uint64_t epoch() const override { return view_.epoch(); }
   std::string check(int level) const override;
+  const char* holds_up_drain() const;
+  std::string describe() const;         // for people who look for a bug
   // For the simulator: every page owned here.
   template <class F> void each_owned(F&& f) {
     store_.each_page([&](Page& p) { if (p.role == Role::Owned) f(p.key); });

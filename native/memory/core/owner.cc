@@ -453,7 +453,7 @@ void EngineImpl::on(MemberId from, uint64_t, Granted& m, Bytes) {
         if (t.local) mine.push_back(std::move(t));
       std::erase_if(w.queue, [](auto& t) { return t.local != nullptr; });
       for (auto& t : mine) {
-        if (by == kNoMember) t.local->parts[t.index].put_only = true;  // the home knows already that we are leaving
+        t.local->parts[t.index].put_only = true;  // perhaps the home knows already that we are leaving
         start_part(*t.local, t.index);
       }
     }

@@ -1,5 +1,5 @@
 // memory_sim: runs the memory engine under the simulator.
-//   memory_sim [--seed N] [--runs N] [--steps N] [--members N] [--threads N] [--check 0|1|2] [--no-churn]
+//   memory_sim [--seed N] [--runs N] [--steps N] [--members N] [--threads N] [--check 0|1|2] [--no-churn] [--describe]
 // Exit: 0 all held, 1 a run failed (its seed and replay command are printed), 2 usage.
 #include <cstdio>
 #include <cstdlib>
@@ -12,12 +12,16 @@ int main(int argc, char** argv) {
   uint64_t runs = 1;
   for (int i = 1; i < argc; i++) {
     const auto is = [&](const char* name) { return std::strcmp(argv[i], name) == 0; };
+    if (is("--describe")) {
+      o.describe = true;
+      continue;
+    }
     if (is("--no-churn")) {
       o.churn = false;
       continue;
     }
     if (i + 1 >= argc) {
-      std::fprintf(stderr, "usage: memory_sim [--seed N] [--runs N] [--steps N] [--members N] [--threads N] [--check 0|1|2] [--no-churn]\n");
+      std::fprintf(stderr, "usage: memory_sim [--seed N] [--runs N] [--steps N] [--members N] [--threads N] [--check 0|1|2] [--no-churn] [--describe]\n");
       return 2;
     }
     const auto value = std::strtoull(argv[i + 1], nullptr, 0);

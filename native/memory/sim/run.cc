@@ -249,7 +249,10 @@ Report Job::run() {
     for (int i = 0; i < 1'000'000 && world_.step(); i++) { resume_done(); look_after_leavers(); }
     alone(finish(*rescuer_));
     for (auto& [id, asked] : leaving_)
-      if (!world_.node(id).dead) fail("member " + std::to_string(id) + " never finishes its drain");
+      if (!world_.node(id).dead) {
+        const auto* why = static_cast<EngineImpl&>(*world_.node(id).engine).holds_up_drain();
+        fail("member " + std::to_string(id) + " never finishes its drain: " + (asked ? why ? why : "it does not say" : "never asked"));
+      }
     check_owners();
     for (auto& [id, n] : world_.nodes())
       if (!n->dead)
@@ -266,6 +269,9 @@ Report Job::run() {
       }
   }
   report_.delivered = world_.delivered();
+  if (!report_.failure.empty() && options_.describe)
+    for (auto& [id, n] : world_.nodes())
+      if (!n->dead) report_.failure += "\n" + static_cast<EngineImpl&>(*n->engine).describe();
   if (!report_.failure.empty()) report_.failure += "\n  replay: " + replay_command(options_);
   return report_;
 }

@@ -14,6 +14,7 @@ struct Options {
   int members = 4;        // at the start; later between half and twice as many
   int threads = 10;
   int check_level = 1;    // of Engine::check after every event
+  bool describe = false;  // add every member's state to a failure
   bool churn = true;      // members join, drain and die
   // Looks at (and may spoil) every frame before it is delivered: how bugs are planted. Returns false to drop it.
   std::function<bool(World&, MemberId from, MemberId to, Frame&)> tamper;
