@@ -29,13 +29,14 @@ function known<T>(value: T | undefined): T {
   return value;
 }
 
-/** One named array of a .vtu file whose data are inline base64 with a 64-bit length in front. */
+/** One named array of a .vtu file whose data are inline base64, a 64-bit length in front. */
 export function vtuArray(path: string, name: string): readonly number[] {
   const array = new RegExp(`<DataArray type="(\\w+)" Name="${name}"[^>]*>\\n([^<]*)\\n</DataArray>`);
   const [, type, text] = array.exec(readFileSync(path, 'latin1')) ?? [];
   if (type === undefined || text === undefined) throw new Error(`${path} has no array ${name}`);
-  const bytes = Buffer.from(text.slice(12), 'base64');
-  const length = Buffer.from(text.slice(0, 12), 'base64').readBigUInt64LE();
+  const all = Buffer.from(text, 'base64');
+  const length = all.readBigUInt64LE();
+  const bytes = all.subarray(8);
   if (BigInt(bytes.length) !== length) throw new Error(`${path}: array ${name} has ${bytes.length} of ${length} bytes`);
   const { buffer, byteOffset } = bytes;
   const data = buffer.slice(byteOffset, byteOffset + bytes.length);

@@ -130,6 +130,7 @@ class Job {
 void run(const fem::Options& options) {
   const double start = fem::now();
   const int threads = threadCount();
+  fem::checkOutputs(options);
   const auto model = fem::buildModel(fem::readDeck(options.deck));
   fem::checkSupports(model, options.deck);
   const auto domains = fem::makeDomains(model, fem::partitionNodes(model, threads), threads);

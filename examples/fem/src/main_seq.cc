@@ -16,6 +16,7 @@ struct Alone {
 
 void run(const fem::Options& options) {
   const double start = fem::now();
+  fem::checkOutputs(options);
   const auto model = fem::buildModel(fem::readDeck(options.deck));
   fem::checkSupports(model, options.deck);
   fem::printMesh(options.deck, model.x.size(), model.elements.size(), model.fixed.size(), 1);

@@ -1,5 +1,7 @@
 #include "options.h"
 
+#include <unistd.h>
+
 #include <charconv>
 #include <chrono>
 #include <cstdio>
@@ -81,6 +83,17 @@ bool parseOptions(int argc, char** argv, Options& o, int& status) {
     if (o.out.ends_with(".inp")) o.out.resize(o.out.size() - 4);
   }
   return true;
+}
+
+void checkOutputs(const Options& o) {
+  for (const auto& path : {o.out, o.solution}) {
+    if (path.empty()) continue;
+    auto directory = std::filesystem::path(path).parent_path().string();
+    if (directory.empty()) directory = ".";
+    if (access(directory.c_str(), W_OK) != 0)
+      throw Error("cannot write " + path + ": no permission for " + directory +
+                  ", or it does not exist; choose another place");
+  }
 }
 
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }

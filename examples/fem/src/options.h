@@ -22,6 +22,9 @@ struct Options {
 // printed.
 bool parseOptions(int argc, char** argv, Options& options, int& status);
 
+// Throws Error if the results could not be written, before time is spent on computing them.
+void checkOutputs(const Options& options);
+
 // Progress on stdout, at most five lines a second: "iteration 120 residual 3.40e-05".
 class Progress {
  public:

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <cstdio>
+#include <cstring>
 #include <memory>
 
 namespace fem {
@@ -28,13 +29,13 @@ class Output {
   std::unique_ptr<std::FILE, Close> file_;
 };
 
-// VTK's binary data: base64 of a 64-bit byte count, then base64 of the bytes.
-void base64(std::FILE* out, const void* data, std::size_t size) {
+void base64(std::FILE* out, const std::vector<unsigned char>& bytes) {
   static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  const auto* p = static_cast<const unsigned char*>(data);
+  const std::size_t size = bytes.size();
   std::string text;
+  text.reserve((size + 2) / 3 * 4);
   for (std::size_t i = 0; i < size; i += 3) {
-    const unsigned a = p[i], b = i + 1 < size ? p[i + 1] : 0, c = i + 2 < size ? p[i + 2] : 0;
+    const unsigned a = bytes[i], b = i + 1 < size ? bytes[i + 1] : 0, c = i + 2 < size ? bytes[i + 2] : 0;
     text += digits[a >> 2];
     text += digits[(a & 3) << 4 | b >> 4];
     text += i + 1 < size ? digits[(b & 15) << 2 | c >> 6] : '=';
@@ -43,6 +44,7 @@ void base64(std::FILE* out, const void* data, std::size_t size) {
   std::fwrite(text.data(), 1, text.size(), out);
 }
 
+// VTK's inline binary data without compression: base64 of a 64-bit byte count and the bytes, encoded as one.
 template <class T>
 void array(std::FILE* out, const char* attributes, const std::vector<T>& values) {
   const std::uint64_t bytes = values.size() * sizeof(T);
@@ -51,8 +53,10 @@ void array(std::FILE* out, const char* attributes, const std::vector<T>& values)
                      : std::is_same_v<T, std::int32_t> ? "Int32"
                                                        : "UInt8";
   std::fprintf(out, "<DataArray type=\"%s\" %s format=\"binary\">\n", type, attributes);
-  base64(out, &bytes, sizeof bytes);
-  base64(out, values.data(), bytes);
+  std::vector<unsigned char> data(sizeof bytes + bytes);
+  std::memcpy(data.data(), &bytes, sizeof bytes);
+  if (bytes > 0) std::memcpy(data.data() + sizeof bytes, values.data(), bytes);
+  base64(out, data);
   std::fprintf(out, "\n</DataArray>\n");
 }
 
