@@ -1,10 +1,10 @@
 import { type Logger, pino } from 'pino';
-import pretty from 'pino-pretty';
 
 /** Logs on stderr: for people on a terminal, one JSON object per line otherwise. */
-export function makeLog(name: string, level: string): Logger {
+export async function makeLog(name: string, level: string): Promise<Logger> {
   const stderr = process.stderr;
   if (!stderr.isTTY) return pino({ name, level }, pino.destination({ dest: 2, sync: true }));
+  const { default: pretty } = await import('pino-pretty');
   const colorize = !process.env.NO_COLOR;
   const stream = pretty({
     colorize,

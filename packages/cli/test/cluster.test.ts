@@ -2,15 +2,16 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { alive, pause, TestCluster } from './harness.js';
 
 let cluster: TestCluster;
-afterEach(() => cluster?.stop());
+afterEach(() => cluster?.stop(), 60_000);
 
 describe('a job', () => {
   it('runs on all nodes, prints, and ends with the first status that is not 0; nothing is left', async () => {
     cluster = await TestCluster.start(2);
-    const { job, output } = await cluster.submit(4, 'print,sleep=0.2,exit=3');
+    const { job, output } = await cluster.submit(4, 'print,until,exit=3');
     await cluster.settled({ n1: 2, n2: 2 });
     const pids = cluster.hostPids;
     expect(pids).toHaveLength(2);
+    cluster.go();
     const result = await job.done;
     expect(result).toMatchObject({ state: 'done', status: 3, reason: null });
     expect(output.sort()).toEqual(['0.1 on n1\n', '0.2 on n1\n', '1.1 on n2\n', '1.2 on n2\n']);
@@ -24,11 +25,12 @@ describe('a job', () => {
 
   it('fails with the reason when a host dies, and other jobs go on', async () => {
     cluster = await TestCluster.start(2);
-    const other = await cluster.submit(2, 'sleep=0.8,exit=0');
+    const other = await cluster.submit(2, 'until,exit=0');
     const { job } = await cluster.submit(2, 'sleep=0.1,crash');
     const result = await job.done;
     expect(result.state).toBe('failed');
     expect(result.reason).toMatch(/host of job \w+ on node n[12] ended unexpectedly: killed by SIGKILL/);
+    cluster.go();
     expect(await other.job.done).toMatchObject({ state: 'done', status: 0 });
   });
 
@@ -79,7 +81,7 @@ describe('a job', () => {
 describe('elasticity', () => {
   it('spreads threads to nodes that join, and takes them off nodes that drain', async () => {
     cluster = await TestCluster.start(1);
-    const { job, output } = await cluster.submit(8, 'sleep=4,print,exit=0');
+    const { job, output } = await cluster.submit(8, 'until,print,exit=0');
     await cluster.settled({ n1: 8 });
     await Promise.all([cluster.join('n2'), cluster.join('n3'), cluster.join('n4')]);
     await cluster.settled({ n1: 2, n2: 2, n3: 2, n4: 2 });
@@ -87,6 +89,7 @@ describe('elasticity', () => {
     expect(drained.map(({ node }) => node)).toEqual(['n1', 'n2', 'n3']);
     await cluster.settled({ n4: 8 });
     for (const name of ['n1', 'n2', 'n3']) expect(await cluster.agents.get(name)?.ended).toEqual({ how: 'left' });
+    cluster.go();
     expect(await job.done).toMatchObject({ state: 'done', status: 0 });
     expect(output).toHaveLength(8);
     expect(new Set(output.map(text => text.split(' on ')[1]))).toEqual(new Set(['n4\n']));
@@ -94,17 +97,18 @@ describe('elasticity', () => {
 
   it('lets an agent leave by itself when it is asked to by a signal', async () => {
     cluster = await TestCluster.start(2);
-    const { job } = await cluster.submit(4, 'sleep=1.5,exit=0');
+    const { job } = await cluster.submit(4, 'until,exit=0');
     await cluster.settled({ n1: 2, n2: 2 });
     cluster.agents.get('n1')?.leave('SIGTERM');
     expect(await cluster.agents.get('n1')?.ended).toEqual({ how: 'left' });
     await cluster.settled({ n2: 4 });
+    cluster.go();
     expect(await job.done).toMatchObject({ state: 'done', status: 0 });
   });
 
   it('refuses to drain the last node of a job; it leaves when the job is over if it asked itself', async () => {
     cluster = await TestCluster.start(1);
-    const { job } = await cluster.submit(1, 'sleep=0.8,exit=0');
+    const { job } = await cluster.submit(1, 'until,exit=0');
     await cluster.settled({ n1: 1 });
     await expect(cluster.client.drain('n1')).rejects.toMatchObject({
       code: 'last-node',
@@ -112,13 +116,14 @@ describe('elasticity', () => {
     });
     const agent = cluster.agents.get('n1');
     agent?.leave('SIGTERM');
+    cluster.go();
     expect(await job.done).toMatchObject({ state: 'done', status: 0 });
     expect(await agent?.ended).toEqual({ how: 'left' });
   });
 
   it('puts a thread whose addresses are taken into one more host on the same node, which goes when it is empty', async () => {
     cluster = await TestCluster.start(1);
-    const { job } = await cluster.submit(4, 'sleep=3,exit=0', { FAKE_COLLIDE: '1' });
+    const { job } = await cluster.submit(4, 'until,exit=0', { FAKE_COLLIDE: '1' });
     await cluster.settled({ n1: 4 });
     await cluster.join('n2');
     await cluster.settled({ n1: 2, n2: 2 });
@@ -128,21 +133,23 @@ describe('elasticity', () => {
     await cluster.until('moved with a collision', event => event.event === 'moved' && event.collision);
     await cluster.client.drain('n2');
     await cluster.settled({ n1: 4 });
+    cluster.go();
     expect(await job.done).toMatchObject({ state: 'done', status: 0 });
   });
 
   it('tries again when a thread is busy', async () => {
     cluster = await TestCluster.start(1);
-    const { job } = await cluster.submit(2, 'sleep=2,exit=0', { FAKE_BUSY: '3' });
+    const { job } = await cluster.submit(2, 'until,exit=0', { FAKE_BUSY: '3' });
     await cluster.settled({ n1: 2 });
     await cluster.join('n2');
     await cluster.settled({ n1: 1, n2: 1 });
+    cluster.go();
     expect(await job.done).toMatchObject({ state: 'done', status: 0 });
   });
 
   it('moves a thread by hand, and leaves it there', async () => {
     cluster = await TestCluster.start(2);
-    const { job } = await cluster.submit(2, 'sleep=4,exit=0');
+    const { job } = await cluster.submit(2, 'until,exit=0');
     await cluster.settled({ n1: 1, n2: 1 });
     await pause(800);
     expect(await cluster.client.move('0.1', 'n2')).toMatchObject({ thread: '0.1', from: 'n1', to: 'n2' });
@@ -155,11 +162,12 @@ describe('elasticity', () => {
 
   it('does not use a node with another build of dmi-host for the job, and goes on', async () => {
     cluster = await TestCluster.start(1);
-    const { job } = await cluster.submit(2, 'sleep=1.5,exit=0', { FAKE_BUILD_n2: 'another' });
+    const { job } = await cluster.submit(2, 'until,exit=0', { FAKE_BUILD_n2: 'another' });
     await cluster.settled({ n1: 2 });
     await cluster.join('n2');
     await pause(800);
     expect(await cluster.threads()).toEqual({ n1: 2, n2: 0 });
+    cluster.go();
     expect(await job.done).toMatchObject({ state: 'done' });
     const next = await cluster.submit(1, 'exit=0', { FAKE_BUILD_n2: 'another' });
     expect((await next.job.done).reason).toMatch(/node n[12] cannot host job .*: its dmi-host is another build/);
@@ -167,10 +175,11 @@ describe('elasticity', () => {
 
   it('moves off threads that are created while their node drains', async () => {
     cluster = await TestCluster.start(2);
-    const { job } = await cluster.submit(2, 'sleep=0.4,spawn=10,sleep=2,exit=0');
+    const { job } = await cluster.submit(2, 'sleep=0.4,spawn=10,until,exit=0');
     await cluster.settled({ n1: 1, n2: 1 });
     await cluster.client.drain('n1');
     await cluster.settled({ n2: 22 });
+    cluster.go();
     expect(await job.done).toMatchObject({ state: 'done' });
   });
 });
@@ -197,9 +206,10 @@ describe('membership', () => {
 
   it('keeps a node whose connection breaks for a while, and loses nothing that was said meanwhile', async () => {
     cluster = await TestCluster.start(2);
-    const { job, output } = await cluster.submit(4, 'sleep=0.5,print,exit=0');
+    const { job, output } = await cluster.submit(4, 'until,print,exit=0');
     await cluster.settled({ n1: 2, n2: 2 });
     cutConnections(cluster);
+    cluster.go();
     const other = await import('@dmi/core').then(({ Client }) =>
       Client.connect({ address: cluster.coordinator.address, token: null }),
     );

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -50,7 +50,7 @@ afterEach(async () => {
     child.kill('SIGKILL');
     await ended(child);
   }
-});
+}, 60_000);
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
 describe('dmi run --local', () => {
@@ -122,7 +122,7 @@ describe('dmi run --local', () => {
 });
 
 describe('a cluster by hand', () => {
-  it('coordinator, agents, run, nodes, jobs, ps, drain, Ctrl-C', async () => {
+  it('coordinator, agents, run, nodes, jobs, ps, drain, Ctrl-C', { timeout: 120_000 }, async () => {
     const { line: address, child: coordinator } = await start(
       'coordinator',
       '--listen',
@@ -161,7 +161,7 @@ describe('a cluster by hand', () => {
         { name: 'beta' },
       ]);
 
-      const job = await start('run', '-n', '4', '/bin/true', 'print,sleep=6,exit=0');
+      const job = await start('run', '-n', '4', '/bin/true', `print,until=${join(dir, 'go')},exit=0`);
       const rows = JSON.parse(dmi('ps', '-o', 'json').stdout);
       expect(rows).toHaveLength(4);
       expect(rows[0]).toMatchObject({ thread: '0.1', node: 'alpha', state: 'running', bytes: 4096 });
@@ -179,6 +179,7 @@ describe('a cluster by hand', () => {
       const gamma = await start('agent', '--join', address, '--name', 'gamma', '--log-level', 'error');
       two.child.kill('SIGTERM');
       expect(await ended(two.child)).toBe(0);
+      writeFileSync(join(dir, 'go'), '');
       expect(await ended(job.child)).toBe(0);
       expect(JSON.parse(dmi('jobs', '-o', 'json').stdout)).toMatchObject([{ state: 'done', status: 0, n: 4 }]);
       gamma.child.kill('SIGINT');

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -43,14 +43,24 @@ export class TestCluster {
     return agent;
   }
 
-  /** Submits a script for the fake host; see fake-host.mjs. */
+  /** Lets the threads go on that are at `until`. */
+  go(): void {
+    writeFileSync(join(this.#dir, 'go'), '');
+  }
+
+  /** Submits a script for the fake host (see fake-host.mjs); `until` in it waits for `go()`. */
   async submit(
     n: number,
     script: string,
     env: Record<string, string> = {},
   ): Promise<{ job: Job; output: string[]; spec: JobSpec }> {
     const program = await loadProgram('/bin/true');
-    const spec = makeSpec(program, ['true', script], { n, threadMemory: 1 << 20, peerTimeout: 5, balance: 'threads' });
+    const spec = makeSpec(program, ['true', script.replace('until', `until=${join(this.#dir, 'go')}`)], {
+      n,
+      threadMemory: 1 << 20,
+      peerTimeout: 5,
+      balance: 'threads',
+    });
     spec.env = Object.entries(env).map(([name, value]) => `${name}=${value}`);
     const output: string[] = [];
     const job = await this.client.submit(spec, program.sources, piece =>
@@ -60,7 +70,7 @@ export class TestCluster {
   }
 
   /** Resolves when an event fits; those of the past count. */
-  async until(what: string, fits: (event: ClusterEvent) => boolean, ms = 10_000): Promise<ClusterEvent> {
+  async until(what: string, fits: (event: ClusterEvent) => boolean, ms = 20_000): Promise<ClusterEvent> {
     for (const end = Date.now() + ms; Date.now() < end; await pause(20)) {
       const found = this.events.find(fits);
       if (found) return found;
@@ -73,7 +83,7 @@ export class TestCluster {
     return Object.fromEntries((await this.client.nodes()).map(({ name, threads }) => [name, threads]));
   }
 
-  async settled(expected: Record<string, number>, ms = 10_000): Promise<void> {
+  async settled(expected: Record<string, number>, ms = 20_000): Promise<void> {
     let last = '';
     for (const end = Date.now() + ms; Date.now() < end; await pause(50)) {
       last = JSON.stringify(await this.threads());

@@ -1,9 +1,10 @@
 #!/usr/bin/env node
 // A stand-in for dmi-host that speaks its control channel, for tests of the agent and the coordinator alone. "Threads" are
 // timers; they travel between fake hosts over TCP. argv[1] of the job is a script of words separated by commas:
-//   print  sleep=SECONDS  exit=STATUS  crash  fault  spawn=N
+//   print  sleep=SECONDS  until=FILE (that it is there)  exit=STATUS  crash  fault  spawn=N
 // The environment of the job sets: FAKE_COLLIDE=N (the first N moves into a member that is not lite collide),
 // FAKE_BUSY=N (the first N moves are refused as busy), FAKE_BUILD_node=ID (build id), FAKE_DEAF=1 (ignores stop and SIGTERM).
+import { existsSync } from 'node:fs';
 import net from 'node:net';
 import { Packr } from 'msgpackr';
 
@@ -119,6 +120,11 @@ function proceed(thread) {
       send({ t: 'started', thread: id, by: thread.id, movable: true });
       begin({ id, first: false, until: 0, steps: [...thread.steps] });
     }
+  }
+  if (verb === 'until') {
+    if (!existsSync(value)) thread.steps.unshift(step);
+    thread.timer = setTimeout(() => proceed(thread), 50);
+    return;
   }
   if (verb === 'sleep') {
     thread.until = Date.now() + Number(value) * 1000;

@@ -48,7 +48,7 @@ export function agentCommand(program: Command): void {
         join: flags.join ?? (process.env.DMI_ADDRESS || DEFAULT_ADDRESS),
         token: readToken(flags.tokenFile),
         retryMs: flags.retry * 1000,
-        log: makeLog('agent', flags.logLevel),
+        log: await makeLog('agent', flags.logLevel),
         ...(name === undefined ? {} : { name }),
         ...(cores === undefined ? {} : { cores }),
         ...(memory === undefined ? {} : { memory }),

@@ -34,7 +34,7 @@ export function coordinatorCommand(program: Command): void {
         listen,
         token: readToken(flags.tokenFile),
         settings: { graceMs: flags.grace * 1000 },
-        log: makeLog('coordinator', flags.logLevel),
+        log: await makeLog('coordinator', flags.logLevel),
       });
       await print(`${coordinator.address}\n`);
       say(`Join it: dmi agent --join ${coordinator.address}`);

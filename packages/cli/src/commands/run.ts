@@ -99,7 +99,7 @@ async function run(name: string, args: string[], flags: Flags): Promise<void> {
   const { cores, memory } = flags;
   const cluster = await LocalCluster.start({
     nodes: flags.local,
-    log: makeLog('dmi', flags.logLevel),
+    log: await makeLog('dmi', flags.logLevel),
     ...(cores === undefined ? {} : { cores }),
     ...(memory === undefined ? {} : { memory }),
   });

@@ -31,7 +31,7 @@ export function upCommand(program: Command): void {
         nodes: flags.n,
         listen: flags.listen,
         token: readToken(flags.tokenFile),
-        log: makeLog('dmi', flags.logLevel),
+        log: await makeLog('dmi', flags.logLevel),
         ...(flags.cores === undefined ? {} : { cores: flags.cores }),
         ...(flags.memory === undefined ? {} : { memory: flags.memory }),
       });
