@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <mutex>
 
 #include "error.h"
 #include "platform.h"
@@ -23,7 +24,7 @@ int64_t reserve_again(uint64_t addr, uint64_t size) {
 void AddressSpace::create(const Zone& zone, uint64_t size) {
   zone_ = zone;
   size = page_up(size);
-  extents_.push_back({reserve_random(zone, size, round_up_power_of_two(size)), size});
+  add_extent({reserve_random(zone, size, round_up_power_of_two(size)), size});
 }
 
 void AddressSpace::adopt(const Zone& zone, std::vector<Extent> extents) {
@@ -33,8 +34,10 @@ void AddressSpace::adopt(const Zone& zone, std::vector<Extent> extents) {
 
 void AddressSpace::release() {
   for (const Extent& e : extents_) munmap(ptr(e.base), e.size);
+  std::lock_guard hold(extents_lock_);
   extents_.clear();
   areas_.clear();
+  mapped_ = 0;
 }
 
 bool AddressSpace::contains(uint64_t addr, uint64_t size) const {
@@ -43,10 +46,25 @@ bool AddressSpace::contains(uint64_t addr, uint64_t size) const {
   });
 }
 
-uint64_t AddressSpace::mapped_bytes() const {
-  uint64_t n = 0;
-  for (const auto& [start, area] : areas_) n += area.end - start;
-  return n;
+bool AddressSpace::allows(uint64_t addr, uint64_t size, int prot) const {
+  if (addr + size < addr) return false;
+  for (uint64_t at = addr; at < addr + size;) {
+    const Area* a = find(at);
+    if (!a || (a->prot & prot) != prot) return false;
+    at = a->end;
+  }
+  return true;
+}
+
+std::vector<Extent> AddressSpace::extents_copy() const {
+  std::lock_guard hold(extents_lock_);
+  return extents_;
+}
+
+void AddressSpace::add_extent(Extent e) {
+  std::lock_guard hold(extents_lock_);
+  if (!extents_.empty() && extents_.back().base + extents_.back().size == e.base) extents_.back().size += e.size;
+  else extents_.push_back(e);
 }
 
 const Area* AddressSpace::find(uint64_t addr, uint64_t* start) const {
@@ -72,6 +90,7 @@ void AddressSpace::cut(uint64_t start, uint64_t end) {
     const uint64_t s = it->first;
     Area a = it->second;
     it = areas_.erase(it);
+    mapped_.fetch_sub(std::min(a.end, end) - std::max(s, start), std::memory_order_relaxed);
     if (s < start) {
       Area left = a;
       left.end = start;
@@ -88,6 +107,7 @@ void AddressSpace::cut(uint64_t start, uint64_t end) {
 
 void AddressSpace::insert(uint64_t start, Area area) {
   cut(start, area.end);
+  mapped_.fetch_add(area.end - start, std::memory_order_relaxed);
   if (!area.file) {
     auto next = areas_.lower_bound(area.end);
     if (next != areas_.end() && next->first == area.end && !next->second.file && next->second.prot == area.prot) {
@@ -122,14 +142,14 @@ uint64_t AddressSpace::gap_in(const Extent& e, uint64_t size) const {
 
 bool AddressSpace::grow(uint64_t size) {
   const uint64_t want = std::max(page_up(size) + 2 * kPage, extents_.front().size);
-  Extent& last = extents_.back();
+  const Extent last = extents_.back();
   const uint64_t next = last.base + last.size;
   if (next + want <= zone_.high && next + want > next && reserve_at(next, want) == 0) {
-    last.size += want;
+    add_extent({next, want});
     return true;
   }
   try {
-    extents_.push_back({reserve_random(zone_, want, round_up_power_of_two(want)), want});
+    add_extent({reserve_random(zone_, want, round_up_power_of_two(want)), want});
   } catch (const Error&) {
     return false;
   }
@@ -233,12 +253,14 @@ int64_t AddressSpace::remap(uint64_t old_addr, uint64_t old_size, uint64_t new_s
   new_size = page_up(new_size);
   uint64_t start = 0;
   const Area* found = find(old_addr, &start);
-  if (!found || old_size == 0 || found->end < old_addr + old_size) return -EFAULT;
+  // Shrinking works across mappings, as the kernel's does; everything else needs one that covers the old range.
+  const bool shrink = new_size <= old_size && !(flags & (MREMAP_FIXED | 4));
+  if (!found || old_size == 0 || old_addr + old_size < old_addr || (!shrink && found->end < old_addr + old_size)) return -EFAULT;
   Area area = *found;
   area.offset += old_addr - start;
   if (flags & (MREMAP_FIXED | 4 /* MREMAP_DONTUNMAP */)) {
     if ((flags & 4) || !(flags & MREMAP_MAYMOVE) || (new_addr & (kPage - 1)) || !contains(new_addr, new_size)) return -EINVAL;
-  } else if (new_size <= old_size) {
+  } else if (shrink) {
     if (new_size < old_size) {
       const int64_t r = unmap(old_addr + new_size, old_size - new_size);
       if (r) return r;

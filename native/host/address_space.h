@@ -7,6 +7,7 @@
 // land there. `areas` holds what the guest uses, by start address, never overlapping. All address-space system calls of a
 // guest end here. Called by the worker that runs the guest, or by a mover while the guest is paused.
 #pragma once
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -14,6 +15,7 @@
 #include <vector>
 
 #include "random_address.h"
+#include "spin.h"
 
 namespace dmi::host {
 
@@ -49,6 +51,8 @@ class AddressSpace {
   void adopt(const Zone& zone, std::vector<Extent> extents);  // already reserved (a move's destination)
   void release();                                          // unmaps everything
   bool contains(uint64_t addr, uint64_t size) const;
+  // Every byte is mapped with this protection: the host may touch it on the guest's behalf.
+  bool allows(uint64_t addr, uint64_t size, int prot) const;
 
   // Guest system calls: a result or -errno.
   int64_t brk(uint64_t addr);
@@ -65,7 +69,9 @@ class AddressSpace {
   void note(uint64_t start, Area area) { insert(start, std::move(area)); }  // already mapped by the caller
   const std::map<uint64_t, Area>& areas() const { return areas_; }
   const std::vector<Extent>& extents() const { return extents_; }
-  uint64_t mapped_bytes() const;
+  // For reports, from any thread while the guest runs.
+  std::vector<Extent> extents_copy() const;
+  uint64_t mapped_bytes() const { return mapped_.load(std::memory_order_relaxed); }
   const Area* find(uint64_t addr, uint64_t* start = nullptr) const;
   void set_stack(uint64_t low, uint64_t high) { stack_low_ = low; stack_high_ = high; }
   uint64_t stack_low() const { return stack_low_; }
@@ -75,11 +81,14 @@ class AddressSpace {
   uint64_t find_gap(uint64_t size);           // 0: none, after trying to grow
   uint64_t gap_in(const Extent& e, uint64_t size) const;
   bool grow(uint64_t size);
+  void add_extent(Extent e);
   void cut(uint64_t start, uint64_t end);     // removes [start,end) from areas_, splitting
   void insert(uint64_t start, Area area);     // cut, then add, merging anonymous neighbours
   bool free_range(uint64_t start, uint64_t end) const;
 
   Zone zone_;
+  mutable SpinLock extents_lock_;  // against extents_copy() only
+  std::atomic<uint64_t> mapped_{0};  // bytes in areas_
   std::vector<Extent> extents_;
   std::map<uint64_t, Area> areas_;
   uint64_t brk_start_ = 0, brk_ = 0;

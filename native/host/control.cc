@@ -26,6 +26,45 @@ bool read_all(int fd, void* to, size_t size) {
   }
   return true;
 }
+
+// Deeper nesting than any message of ours, which would use up the stack of whoever parses it.
+bool too_deep(const std::vector<uint8_t>& body) {
+  constexpr size_t kDeepest = 32;
+  std::vector<uint64_t> open{1};  // values still to come, per level
+  size_t at = 0;
+  const auto length = [&](size_t bytes) {
+    uint64_t v = 0;
+    for (size_t i = 0; i < bytes && at < body.size(); i++) v = v << 8 | body[at++];
+    return v;
+  };
+  while (!open.empty() && at < body.size()) {
+    if (open.back() == 0) {
+      open.pop_back();
+      continue;
+    }
+    open.back()--;
+    const uint8_t b = body[at++];
+    uint64_t skip = 0, values = 0;
+    if (b >= 0x80 && b <= 0x8f) values = 2 * (b & 15u);
+    else if (b >= 0x90 && b <= 0x9f) values = b & 15u;
+    else if (b >= 0xa0 && b <= 0xbf) skip = b & 31u;
+    else if (b >= 0xc4 && b <= 0xc6) skip = length(1u << (b - 0xc4));
+    else if (b >= 0xc7 && b <= 0xc9) skip = length(1u << (b - 0xc7)) + 1;
+    else if (b == 0xca || b == 0xce || b == 0xd2) skip = 4;
+    else if (b == 0xcb || b == 0xcf || b == 0xd3) skip = 8;
+    else if (b == 0xcc || b == 0xcd) skip = 1u << (b - 0xcc);
+    else if (b == 0xd0 || b == 0xd1) skip = 1u << (b - 0xd0);
+    else if (b >= 0xd4 && b <= 0xd8) skip = (1u << (b - 0xd4)) + 1;
+    else if (b >= 0xd9 && b <= 0xdb) skip = length(1u << (b - 0xd9));
+    else if (b == 0xdc || b == 0xdd) values = length(b == 0xdc ? 2 : 4);
+    else if (b == 0xde || b == 0xdf) values = 2 * length(b == 0xde ? 2 : 4);
+    if (skip > body.size() - at) return false;  // truncated: the parser says so
+    at += skip;
+    if (values) open.push_back(values);
+    if (open.size() > kDeepest) return true;
+  }
+  return false;
+}
 }  // namespace
 
 void Control::start(int fd) {
@@ -86,6 +125,10 @@ void Control::read(const std::function<void(const nlohmann::json&)>& on_message)
     if (size > kMaxFrame) throw Error("control", "the agent sent a message of " + std::to_string(size) + " bytes; the limit is 16 MiB");
     body.resize(size);
     if (!read_all(fd_, body.data(), size)) break;
+    if (too_deep(body)) {
+      log(40, "a malformed control message was skipped: it is nested too deep");
+      continue;
+    }
     auto message = nlohmann::json::from_msgpack(body, true, false);
     if (message.is_discarded() || !message.is_object() || !message.contains("t") || !message["t"].is_string()) {
       log(40, "a malformed control message was skipped");

@@ -3,13 +3,20 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "error.h"
+#include "host.h"
 
 namespace dmi::host {
 namespace {
 constexpr int kMaxDescriptors = 4096;  // per guest
+
+int64_t size_of(int fd) {
+  struct stat st;
+  return fd >= 0 && fstat(fd, &st) == 0 ? st.st_size : 0;
+}
 }
 
 OpenFile::~OpenFile() {
@@ -50,6 +57,9 @@ std::string Descriptors::pinned() const {
     const OpenFile* f = slots_[i].file.get();
     if (!f) continue;
     if (f->kind == FileKind::Pinned) return "descriptor " + std::to_string(i) + " is a " + f->what + ", which cannot move";
+    struct stat st;
+    if (f->real >= 0 && fstat(f->real, &st) == 0 && st.st_nlink == 0)  // another file may have its name by now
+      return "descriptor " + std::to_string(i) + " is " + f->path + ", which has been deleted";
     if (f->locked) return "descriptor " + std::to_string(i) + " holds a lock on " + f->path;
   }
   return {};
@@ -72,6 +82,7 @@ void Descriptors::save(Writer& w) const {
     w.num(f->kind);
     w.num<int32_t>(f->flags);
     w.num<int64_t>(f->real >= 0 ? lseek(f->real, 0, SEEK_CUR) : 0);
+    w.num<int64_t>(size_of(f->real));
     w.text(f->path);
     w.text(f->what);
   }
@@ -90,15 +101,16 @@ void Descriptors::load(Reader& r) {
     f = std::make_shared<OpenFile>();
     f->kind = r.num<FileKind>();
     f->flags = r.num<int32_t>();
-    const auto offset = r.num<int64_t>();
+    const auto offset = r.num<int64_t>(), size = r.num<int64_t>();
     f->path = r.text();
     f->what = r.text();
     if (!r.ok()) break;
     if (f->kind == FileKind::Regular || f->kind == FileKind::Directory || f->kind == FileKind::Device) {
-      f->real = ::open(f->path.c_str(), (f->flags & ~(O_CREAT | O_EXCL | O_TRUNC)) | O_CLOEXEC);
+      f->real = ::open(Host::get().resolve_bundle(f->path).c_str(), (f->flags & ~(O_CREAT | O_EXCL | O_TRUNC)) | O_CLOEXEC);
       if (f->real < 0) throw Error("refused", "the thread has " + f->path + " open, which this node cannot open: " + strerror(errno));
-      if (f->kind == FileKind::Regular && lseek(f->real, offset, SEEK_SET) != offset)
-        throw Error("refused", "the thread reads " + f->path + " at byte " + std::to_string(offset) + ", which this node's file has not");
+      if (f->kind == FileKind::Regular && ((offset <= size && size_of(f->real) < offset) || lseek(f->real, offset, SEEK_SET) != offset))
+        throw Error("refused", "the thread is at byte " + std::to_string(offset) + " of " + f->path + ", of which this node's copy has only " +
+                                   std::to_string(size_of(f->real)));
     }
   }
   const uint64_t used = r.count(13);

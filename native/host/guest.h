@@ -85,11 +85,11 @@ struct Guest {
   int64_t wake_at = 0;                // Sleeping: CLOCK_MONOTONIC, ns
   int64_t sleep_result = 0;           // what the sleep returns
   dmi_gate_migrate* self_move = nullptr;  // Paused by its own DMI_migrate
+  std::string last_pin;               // why its last move was refused as pinned; guarded by lock
   std::string why_stayed;             // of the last failed move, for self_move
   void* reply_to = nullptr;           // Blocked in a create or migrate: its argument block
 
-  int64_t cpu_ns = 0;                 // user-level time, measured by its workers
-  int64_t slice_start = 0;
+  std::atomic<uint64_t> cpu_ticks{0}; // time-stamp counter ticks in which it ran (not the host on its behalf)
   uint64_t system_calls = 0;
   uint64_t moves = 0;
   std::atomic<bool> moving{false};    // a mover has it

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -18,6 +19,8 @@
 
 namespace dmi::host {
 namespace {
+
+constexpr const char* kOwnProgram = "/proc/self/exe";  // the guest's, not the host's
 
 Host* the_host = nullptr;
 memory::Member* fast_member = nullptr;  // for the gate's fast entries, which must not look anything up
@@ -81,6 +84,7 @@ Host& Host::get() {
 void Host::begin(JobConfig config) {
   config_ = std::move(config);
   build_ = own_build_id();
+  ticks_per_second();
   if (config_.zone.high == 0) config_.zone = {kZoneLow, kZoneHigh};
   if (config_.zone.low < kZoneLow || config_.zone.high > kZoneHigh || config_.zone.low >= config_.zone.high)
     throw Error("host", "the zone in the job message lies outside the thread zone");
@@ -185,13 +189,14 @@ std::vector<Peer> Host::peers() const {
 }
 
 std::string Host::resolve_bundle(const std::string& path) const {
+  if (path == kOwnProgram) return config_.program;
   for (const BundledFile& f : config_.files)
     if (f.path == path) return f.real;
   return path;
 }
 
 std::string Host::bundle_hash(const std::string& path) const {
-  if (path == config_.program) return config_.hash;
+  if (path == config_.program || path == kOwnProgram) return config_.hash;
   for (const BundledFile& f : config_.files)
     if (f.path == path) return f.hash;
   return {};
@@ -303,7 +308,9 @@ Next Host::fault(Worker& w, Guest& g) {
   const std::string symbol = symbolize(g.space, f.pc);
   std::string text = "thread " + g.name() + " on " + config_.node + " died of " + signal;
   const uint64_t low = g.space.stack_low();
-  if (f.signal == SIGSEGV && f.address < low && f.address >= low - kStackGuard)
+  // Below the stack, or the kernel found no room on it for a signal's frame (which gives no address).
+  const auto in_guard = [low](uint64_t a) { return a < low && a >= low - kStackGuard; };
+  if (f.signal == SIGSEGV && (in_guard(f.address) || in_guard(f.sp) || (f.code == SI_KERNEL && f.sp >= low && f.sp - low < 16384)))
     text += ": its stack of " + std::to_string((g.space.stack_high() - low) >> 10) + " KiB overflowed";
   else if (f.signal == SIGSEGV || f.signal == SIGBUS)
     text += " at address " + hex(f.address);
@@ -423,10 +430,12 @@ nlohmann::json Host::report() {
     const State state = g->state;
     std::string doing = name(state);
     if (state == State::Blocked && g->in_operation) doing += std::string(" in ") + operation_name(g->pending->op.kind);
+    const std::string pin = g->last_pin;
     g->lock.unlock();
-    for (const Extent& e : g->space.extents()) regions.push_back({e.base, e.size});
-    threads.push_back({{"thread", g->name()}, {"state", doing}, {"cpuSeconds", static_cast<double>(g->cpu_ns) * 1e-9},
-                       {"bytes", 0}, {"pinned", nullptr}, {"moves", g->moves}, {"systemCalls", g->system_calls}, {"regions", regions}});
+    uint64_t reserved = 0;
+    for (const Extent& e : g->space.extents_copy()) regions.push_back({e.base, e.size}), reserved += e.size;
+    threads.push_back({{"thread", g->name()}, {"state", doing}, {"cpuSeconds", static_cast<double>(g->cpu_ticks.load()) / ticks_per_second()},
+                       {"bytes", g->space.mapped_bytes()}, {"reserved", reserved}, {"pinned", pin.empty() ? nlohmann::json() : nlohmann::json(pin)}, {"moves", g->moves}, {"systemCalls", g->system_calls}, {"regions", regions}});
   }
   const memory::MemberStats s = member_->stats();
   std::ifstream statm("/proc/self/statm");

@@ -84,7 +84,13 @@ void dispatch(const json& m) {
   Host& host = Host::get();
   const auto t = m["t"].get<std::string>();
   try {
-    if (t == "job") begin(m);
+    static bool begun = false;
+    if (t == "job" && begun) throw Error("control", "this host has its job already");
+    if (t != "job" && t != "stop" && !begun) {
+      host.control().log(40, "control message '" + t + "' came before the job and was skipped");
+      return;
+    }
+    if (t == "job") begin(m), begun = true;
     else if (t == "view") host.apply_view(m);
     else if (t == "start") start(m);
     else if (t == "move") host.moves().command(m.at("move").get<std::string>(), parse_thread(m.at("thread").get<std::string>()), m.at("to").get<int>());
@@ -101,7 +107,7 @@ void dispatch(const json& m) {
       host.control().log(40, "unknown control message '" + t + "' skipped");
     }
   } catch (const Error& e) {
-    if (t == "job" || t == "start") host.fatal(e.what());
+    if ((t == "job" && e.code != "control") || t == "start") host.fatal(e.what());
     host.control().log(50, t + ": " + e.what());
   } catch (const std::exception& e) {
     const std::string why = "control message '" + t + "': " + e.what();

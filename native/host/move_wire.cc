@@ -215,7 +215,7 @@ void write_offer(Writer& w, uint64_t id, Guest& g, const std::vector<OfferedFile
   w.num<uint64_t>(g.async.size());
   for (const auto& p : g.async) write_op(w, *p);
   w.num(g.next_handle), w.num(reinterpret_cast<uint64_t>(g.waiting));
-  w.num(g.cpu_ns), w.num(g.system_calls), w.num(g.moves);
+  w.num(g.cpu_ticks.load()), w.num(g.system_calls), w.num(g.moves);
   for (int stream : {1, 2}) w.text(Host::get().output().peek(g.key, stream));
   g.files.save(w);
 }
@@ -270,7 +270,7 @@ std::shared_ptr<Guest> read_offer(std::span<const std::byte> bytes, Offer& offer
   for (uint64_t i = 0; i < async && r.ok(); i++) g->async.push_back(read_op(r, *g));
   g->next_handle = r.num<uint64_t>();
   g->waiting = reinterpret_cast<dmi_gate_wait*>(r.num<uint64_t>());
-  g->cpu_ns = r.num<int64_t>(), g->system_calls = r.num<uint64_t>(), g->moves = r.num<uint64_t>() + 1;
+  g->cpu_ticks = r.num<uint64_t>(), g->system_calls = r.num<uint64_t>(), g->moves = r.num<uint64_t>() + 1;
   for (std::string& line : g->carried) line = r.text();
   if (!r.ok()) throw Error("refused", "a truncated offer");
   g->files.load(r);
@@ -285,7 +285,8 @@ std::string hash_file(const std::string& real) {
   if (fd < 0) return {};
   struct stat st;
   std::string key, hex;
-  if (fstat(fd, &st) == 0) {
+  if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) return close(fd), std::string{};  // a device may have no end
+  {
     key = real + "|" + std::to_string(st.st_size) + "|" + std::to_string(st.st_mtim.tv_sec) + "." + std::to_string(st.st_mtim.tv_nsec);
     std::lock_guard hold(mutex);
     if (auto it = known.find(key); it != known.end()) hex = it->second;

@@ -98,6 +98,9 @@ MoveOutcome Moves::send(ThreadKey thread, memory::MemberId to) {
   if (why = g->why_pinned(); !why.empty()) {
     close(fd);
     g->why_stayed = why;
+    g->lock.lock();
+    g->last_pin = why;
+    g->lock.unlock();
     host.release(*g);
     return failed("pinned", why);
   }

@@ -57,6 +57,13 @@ inline int64_t monotonic_ns() {
   clock_gettime(CLOCK_MONOTONIC, &t);
   return t.tv_sec * 1000000000ll + t.tv_nsec;
 }
+// Ticks of the time-stamp counter per second, measured since the first call: call it once early.
+inline double ticks_per_second() {
+  static const int64_t ns0 = monotonic_ns();
+  static const uint64_t ticks0 = __builtin_ia32_rdtsc();
+  const int64_t ns = monotonic_ns() - ns0;
+  return ns < 1'000'000 ? 2e9 : static_cast<double>(__builtin_ia32_rdtsc() - ticks0) * 1e9 / static_cast<double>(ns);
+}
 inline double monotonic_seconds() { return static_cast<double>(monotonic_ns()) * 1e-9; }
 
 }  // namespace dmi::host

@@ -139,8 +139,7 @@ void Scheduler::run_guest(Worker& w, Guest& g) {
   w.current = &g;
   w.context = &g.context;
   w.preempt_wanted = 0;
-  int64_t begin = monotonic_ns();
-  w.slice_start.store(begin, std::memory_order_relaxed);
+  w.slice_start.store(monotonic_ns(), std::memory_order_relaxed);
   if (w.queued.load(std::memory_order_relaxed) > 0 && !ticking_.load(std::memory_order_relaxed)) {
     std::lock_guard hold(tick_mutex_);
     ticking_ = true;
@@ -148,7 +147,9 @@ void Scheduler::run_guest(Worker& w, Guest& g) {
   }
   Next next = Next::Continue;
   while (next == Next::Continue) {
+    const uint64_t begin = __builtin_ia32_rdtsc();
     dmi_switch_in();
+    g.cpu_ticks.store(g.cpu_ticks.load(std::memory_order_relaxed) + (__builtin_ia32_rdtsc() - begin), std::memory_order_relaxed);
     if (static_cast<Reason>(g.context.reason) == Reason::Preempt) {
       next = Next::Yield;
     } else {
@@ -159,10 +160,7 @@ void Scheduler::run_guest(Worker& w, Guest& g) {
   w.slice_start.store(0, std::memory_order_relaxed);
   w.context = nullptr;
   w.current = nullptr;
-  if (next == Next::Yield) {
-    g.cpu_ns += monotonic_ns() - begin;
-    settle(g);
-  }
+  if (next == Next::Yield) settle(g);
 }
 
 void Scheduler::settle(Guest& g) {

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/uio.h>
@@ -18,14 +19,15 @@ namespace {
 bool console(const OpenFile* f) { return f->kind == FileKind::Input || f->kind == FileKind::Output || f->kind == FileKind::Error; }
 bool may_block(const OpenFile* f) { return f->kind == FileKind::Pinned; }
 
-Next with_fd(Call& c, int arg, bool offloads) {
+// `offloads`: it may block on what may block (sockets, pipes); `always`: on anything (locks).
+Next with_fd(Call& c, int arg, bool offloads, bool always = false) {
   const OpenFile* f = c.guest.files.get(c.fd(arg));
   if (!f) return give(c, -EBADF);
   if (f->real < 0) return give(c, -ESPIPE);
   long args[6];
   std::copy(c.a, c.a + 6, args);
   args[arg] = f->real;
-  if (offloads && may_block(f)) return offload(c, c.nr, args);
+  if (offloads && (always || may_block(f))) return offload(c, c.nr, args);
   return give(c, raw_syscall(c.nr, args[0], args[1], args[2], args[3], args[4], args[5]));
 }
 
@@ -44,11 +46,8 @@ Next adopt(Call& c, long real, std::string path, int flags, const char* what) {
   return give(c, c.guest.files.add(std::move(f), flags & O_CLOEXEC));
 }
 
-// What to open here for a path of the guest: shipped files are elsewhere, and /proc/self/exe is the program, not the host.
-std::string real_path(const std::string& path) {
-  if (path == "/proc/self/exe") return Host::get().config().program;
-  return Host::get().resolve_bundle(path);
-}
+// What to open here for a path of the guest.
+std::string real_path(const std::string& path) { return Host::get().resolve_bundle(path); }
 
 Next open_path(Call& c, const std::string& path, int flags, long mode) {
   const std::string real = real_path(path);
@@ -64,7 +63,8 @@ void console_stat(const OpenFile* f, struct stat* st) {
   st->st_blksize = 1024;
 }
 
-bool writable(const Call& c, int arg, size_t size) { return c.guest.space.contains(static_cast<uint64_t>(c.a[arg]), size); }
+bool writable(const Call& c, int arg, size_t size) { return c.guest.space.allows(static_cast<uint64_t>(c.a[arg]), size, PROT_WRITE); }
+bool readable(const Call& c, int arg, size_t size) { return c.guest.space.allows(static_cast<uint64_t>(c.a[arg]), size, PROT_READ); }
 
 }  // namespace
 
@@ -120,6 +120,26 @@ Next call_dup3(Call& c) {
   return duplicate(c, c.fd(0), c.fd(1), true, c.a[2] & O_CLOEXEC);
 }
 
+// A process-wide lock would not keep apart two guests of one host: all are locks of the open file.
+static Next lock_range(Call& c, OpenFile& f) {
+  if (!writable(c, 2, sizeof(struct flock))) return give(c, -EFAULT);
+  auto* l = c.ptr<struct flock*>(2);
+  const long as_given = c.a[1];
+  if (as_given == F_GETLK || as_given == F_SETLK || as_given == F_SETLKW) {
+    c.a[1] = as_given == F_GETLK ? F_OFD_GETLK : as_given == F_SETLK ? F_OFD_SETLK : F_OFD_SETLKW;
+    l->l_pid = 0;
+  }
+  if (c.a[1] == F_OFD_GETLK) return with_fd(c, 0, false);
+  const bool unlock = l->l_type == F_UNLCK, whole = l->l_whence == SEEK_SET && l->l_start == 0 && l->l_len == 0;
+  if (!unlock && c.a[1] == F_OFD_SETLKW) {
+    f.locked = true;
+    return with_fd(c, 0, true, true);
+  }
+  const Next next = with_fd(c, 0, false);
+  if (c.result == 0 && (!unlock || whole)) f.locked = !unlock;
+  return next;
+}
+
 Next call_fcntl(Call& c) {
   Descriptors::Slot* s = c.guest.files.slot(c.fd(0));
   if (!s) return give(c, -EBADF);
@@ -129,16 +149,29 @@ Next call_fcntl(Call& c) {
     case F_GETFD: return give(c, s->close_on_exec ? FD_CLOEXEC : 0);
     case F_SETFD: s->close_on_exec = c.a[2] & FD_CLOEXEC; return give(c, 0);
     case F_GETFL: if (console(s->file.get())) return give(c, s->file->flags); break;
-    case F_SETLK: case F_SETLKW: case F_OFD_SETLK: case F_OFD_SETLKW: s->file->locked = true; break;
+    case F_SETFL: {  // kept for a move: the file is opened again with what holds now
+      constexpr int kChangeable = O_APPEND | O_NONBLOCK | O_NOATIME | O_DIRECT | O_ASYNC;
+      s->file->flags = (s->file->flags & ~kChangeable) | (static_cast<int>(c.a[2]) & kChangeable);
+      break;
+    }
+    case F_GETLK: case F_SETLK: case F_SETLKW: case F_OFD_GETLK: case F_OFD_SETLK: case F_OFD_SETLKW: return lock_range(c, *s->file);
     default: break;
   }
   if (console(s->file.get())) return give(c, 0);
-  return with_fd(c, 0, c.a[1] == F_SETLKW || c.a[1] == F_OFD_SETLKW);
+  return with_fd(c, 0, false);
 }
 
 Next call_flock(Call& c) {
-  if (Descriptors::Slot* s = c.guest.files.slot(c.fd(0))) s->file->locked = (c.a[1] & ~LOCK_NB) != LOCK_UN;
-  return with_fd(c, 0, !(c.a[1] & LOCK_NB));
+  Descriptors::Slot* s = c.guest.files.slot(c.fd(0));
+  if (!s) return give(c, -EBADF);
+  const bool unlock = (c.a[1] & ~LOCK_NB) == LOCK_UN;
+  if (!unlock && !(c.a[1] & LOCK_NB)) {
+    s->file->locked = true;
+    return with_fd(c, 0, true, true);
+  }
+  const Next next = with_fd(c, 0, false);
+  if (c.result == 0) s->file->locked = !unlock;
+  return next;
 }
 
 Next call_ioctl(Call& c) {
@@ -166,7 +199,7 @@ Next call_write(Call& c) {
   if (!f || f->kind == FileKind::Input) return give(c, -EBADF);
   if (!console(f)) return with_fd(c, 0, true);
   const auto size = static_cast<size_t>(c.a[2]);
-  if (!writable(c, 1, size)) return give(c, -EFAULT);
+  if (!readable(c, 1, size)) return give(c, -EFAULT);
   Host::get().output().write(c.guest.key, f->kind == FileKind::Output ? 1 : 2, c.ptr<const char*>(1), size);
   return give(c, c.a[2]);
 }
@@ -176,12 +209,12 @@ Next call_writev(Call& c) {
   if (!f || f->kind == FileKind::Input) return give(c, -EBADF);
   if (!console(f)) return with_fd(c, 0, true);
   if (c.a[2] < 0 || c.a[2] > 1024) return give(c, -EINVAL);
-  if (!writable(c, 1, static_cast<size_t>(c.a[2]) * sizeof(iovec))) return give(c, -EFAULT);
+  if (!readable(c, 1, static_cast<size_t>(c.a[2]) * sizeof(iovec))) return give(c, -EFAULT);
   std::string all;
   for (long i = 0; i < c.a[2]; i++) {
     const iovec& v = c.ptr<const iovec*>(1)[i];
     if (v.iov_len == 0) continue;
-    if (!c.guest.space.contains(reinterpret_cast<uint64_t>(v.iov_base), v.iov_len)) return give(c, -EFAULT);
+    if (!c.guest.space.allows(reinterpret_cast<uint64_t>(v.iov_base), v.iov_len, PROT_READ)) return give(c, -EFAULT);
     all.append(static_cast<const char*>(v.iov_base), v.iov_len);
   }
   Host::get().output().write(c.guest.key, f->kind == FileKind::Output ? 1 : 2, all.data(), all.size());
@@ -347,7 +380,7 @@ Next call_accept(Call& c) { return call_refuse(c); }
 static Next poll_fds(Call& c, int64_t timeout_ns) {
   const auto n = static_cast<size_t>(c.a[1]);
   if (n > 0) {
-    if (n > 4096 || !writable(c, 0, n * 8)) return give(c, -EFAULT);
+    if (n > 4096 || !readable(c, 0, n * 8)) return give(c, -EFAULT);
     return call_refuse(c);
   }
   if (timeout_ns < 0) timeout_ns = INT64_MAX / 2 - monotonic_ns();
@@ -356,12 +389,12 @@ static Next poll_fds(Call& c, int64_t timeout_ns) {
 Next call_poll(Call& c) { return poll_fds(c, static_cast<int>(c.a[2]) < 0 ? -1 : static_cast<int>(c.a[2]) * 1'000'000ll); }
 Next call_ppoll(Call& c) {
   const auto* t = c.ptr<const timespec*>(2);
-  if (t && !writable(c, 2, sizeof *t)) return give(c, -EFAULT);
+  if (t && !readable(c, 2, sizeof *t)) return give(c, -EFAULT);
   return poll_fds(c, t ? t->tv_sec * 1'000'000'000ll + t->tv_nsec : -1);
 }
 Next call_select(Call& c) {
   if (c.a[0] != 0 || !c.a[4]) return call_refuse(c);
-  if (!writable(c, 4, 16)) return give(c, -EFAULT);
+  if (!readable(c, 4, 16)) return give(c, -EFAULT);
   const auto* t = c.ptr<const int64_t*>(4);
   const int64_t ns = t[0] * 1'000'000'000ll + t[1] * (c.nr == SYS_select ? 1000 : 1);
   return Host::get().scheduler().sleep(c.guest, monotonic_ns() + ns, 0);

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #include "host.h"
 #include "move_wire.h"
@@ -13,7 +14,7 @@ namespace dmi::host {
 Next call_brk(Call& c) { return give(c, c.guest.space.brk(static_cast<uint64_t>(c.a[0]))); }
 
 Next call_mmap(Call& c) {
-  const int flags = static_cast<int>(c.a[3]);
+  int flags = static_cast<int>(c.a[3]);
   int fd = -1;
   std::shared_ptr<MappedFile> file;
   if (!(flags & MAP_ANONYMOUS)) {
@@ -25,9 +26,15 @@ Next call_mmap(Call& c) {
     file->real = Host::get().resolve_bundle(f->path);
     file->hash = Host::get().bundle_hash(f->path);
     struct stat st;
-    if (fstat(fd, &st) == 0) file->size = static_cast<uint64_t>(st.st_size);
+    if (fstat(fd, &st) != 0) return give(c, -EBADF);
+    file->size = static_cast<uint64_t>(st.st_size);
+    if (S_ISCHR(st.st_mode)) {
+      if (st.st_rdev != makedev(1, 5)) return give(c, -ENODEV);  // another device's memory could not move
+      file = nullptr;                                            // /dev/zero: another name for anonymous memory
+      flags |= MAP_ANONYMOUS;
+    }
     // A move compares files by content; the hash is made ready now, so that no thread stands still for it.
-    if (file->hash.empty() && (c.a[2] & PROT_EXEC)) run_in_helper([real = file->real] { hash_file(real); });
+    if (file && file->hash.empty() && (c.a[2] & PROT_EXEC)) run_in_helper([real = file->real] { hash_file(real); });
   }
   return give(c, c.guest.space.map(static_cast<uint64_t>(c.a[0]), static_cast<uint64_t>(c.a[1]), static_cast<int>(c.a[2]), flags, fd,
                                    static_cast<uint64_t>(c.a[5]), std::move(file)));

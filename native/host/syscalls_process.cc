@@ -2,6 +2,7 @@
 #include <asm/prctl.h>
 #include <errno.h>
 #include <linux/futex.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <time.h>
 
@@ -26,7 +27,7 @@ int64_t duration(const timespec* t) {
   return t->tv_sec * 1'000'000'000ll + t->tv_nsec;
 }
 
-bool mine(const Call& c, const void* p, size_t size) { return c.guest.space.contains(reinterpret_cast<uint64_t>(p), size); }
+bool mine(const Call& c, const void* p, size_t size, int prot = PROT_WRITE) { return c.guest.space.allows(reinterpret_cast<uint64_t>(p), size, prot); }
 
 }  // namespace
 
@@ -105,14 +106,14 @@ Next call_kill(Call& c) {
 
 Next call_nanosleep(Call& c) {
   const auto* t = c.ptr<const timespec*>(0);
-  if (!mine(c, t, sizeof *t)) return give(c, -EFAULT);
+  if (!mine(c, t, sizeof *t, PROT_READ)) return give(c, -EFAULT);
   if (t->tv_nsec < 0 || t->tv_nsec > 999'999'999 || t->tv_sec < 0) return give(c, -EINVAL);
   return sleep_until(c, monotonic_ns() + duration(t), 0);
 }
 
 Next call_clock_nanosleep(Call& c) {
   const auto* t = c.ptr<const timespec*>(2);
-  if (!mine(c, t, sizeof *t)) return give(c, -EFAULT);
+  if (!mine(c, t, sizeof *t, PROT_READ)) return give(c, -EFAULT);
   if (t->tv_nsec < 0 || t->tv_nsec > 999'999'999 || t->tv_sec < 0) return give(c, -EINVAL);
   if (!(c.a[1] & TIMER_ABSTIME)) return sleep_until(c, monotonic_ns() + duration(t), 0);
   timespec now;
@@ -135,10 +136,10 @@ Next call_futex(Call& c) {
   const int op = static_cast<int>(c.a[1]) & FUTEX_CMD_MASK;
   if (op == FUTEX_WAKE || op == FUTEX_WAKE_BITSET || op == FUTEX_REQUEUE || op == FUTEX_CMP_REQUEUE) return give(c, 0);
   if (op != FUTEX_WAIT && op != FUTEX_WAIT_BITSET) return give(c, -ENOSYS);
-  if (!mine(c, word, 4)) return give(c, -EFAULT);
+  if (!mine(c, word, 4, PROT_READ)) return give(c, -EFAULT);
   if (word->load() != static_cast<uint32_t>(c.a[2])) return give(c, -EAGAIN);
   const auto* t = c.ptr<const timespec*>(3);
-  if (t && mine(c, t, sizeof *t) && op == FUTEX_WAIT) {
+  if (t && mine(c, t, sizeof *t, PROT_READ) && op == FUTEX_WAIT) {
     const int64_t d = duration(t);
     if (d <= 1'000'000) return sleep_until(c, monotonic_ns() + d, -ETIMEDOUT);
   }
