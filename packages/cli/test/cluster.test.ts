@@ -1,3 +1,4 @@
+import type { ViewChange } from '@dmi/core';
 import { afterEach, describe, expect, it } from 'vitest';
 import { alive, pause, TestCluster } from './harness.js';
 
@@ -231,6 +232,41 @@ describe('membership', () => {
     expect(result.state).toBe('failed');
     await cluster.until('leave', event => event.event === 'leave' && event.node === 'n1');
     expect((await cluster.client.nodes()).map(({ name }) => name)).toEqual(['n2']);
+  });
+});
+
+describe('a client that attaches', () => {
+  it('is a lite member of the view until it detaches, and is told every change', async () => {
+    cluster = await TestCluster.start(1);
+    const { job } = await cluster.submit(1, 'until,exit=0');
+    await cluster.settled({ n1: 1 });
+    const attachment = await cluster.client.attach(job.id.slice(0, 5));
+    expect(attachment).toMatchObject({ job: job.id, member: 1, build: 'fake' });
+    expect(attachment.key).toHaveLength(32);
+    expect(attachment.view).toMatchObject({ full: true, epoch: 1, members: [{ id: 0 }], shards: [[0, 1024, 0]] });
+    const changes: ViewChange[] = [];
+    attachment.onView(change => changes.push(change));
+    await attachment.announce('127.0.0.1', 4242);
+    await cluster.join('n2');
+    while (changes.length < 2) await pause(20);
+    expect(changes[0]).toMatchObject({ full: true, epoch: 2 });
+    expect(changes[0]?.members.at(-1)).toMatchObject({ id: 1, state: 'lite', host: '127.0.0.1', port: 4242, node: '' });
+    expect(changes[1]).toMatchObject({
+      full: false,
+      epoch: 3,
+      members: [{ id: 2, node: 'n2' }],
+      shards: [[512, 512, 2]],
+    });
+    await attachment.detach();
+    await attachment.detach();
+    const gone = await cluster.until(
+      'gone',
+      event => event.event === 'member' && event.member === 1 && event.state === 'gone',
+    );
+    expect(gone).toMatchObject({ epoch: 4, lite: true });
+    cluster.go();
+    expect(await job.done).toMatchObject({ state: 'done', status: 0 });
+    await expect(cluster.client.attach(job.id)).rejects.toMatchObject({ code: 'not-found' });
   });
 });
 

@@ -1,3 +1,4 @@
+import { asDmiError } from '../errors.js';
 import type { ViewChange } from '../wire/host-messages.js';
 import type { Client } from './client.js';
 
@@ -16,6 +17,7 @@ export class Attachment {
   readonly view: ViewChange;
   #listener: ((change: ViewChange) => void) | null = null;
   #waiting: ViewChange[] = [];
+  #detached = false;
 
   constructor(
     private readonly client: Client,
@@ -42,10 +44,14 @@ export class Attachment {
     await this.client.call('announce', { job: this.job, member: this.member, host, port });
   }
 
-  /** The member is gone. Closing the client does the same. */
+  /** The member is gone. Closing the client, and the end of the job, do the same. */
   async detach(): Promise<void> {
+    if (this.#detached) return;
+    this.#detached = true;
     this.release();
-    await this.client.call('detach', { job: this.job, member: this.member });
+    await this.client.call('detach', { job: this.job, member: this.member }).catch(error => {
+      if (asDmiError(error).code !== 'not-found') throw error;
+    });
   }
 
   /** Internal: a change came from the coordinator. */
