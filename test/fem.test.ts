@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { blockDeck, CCX_DECKS, ccx, fem, femSeq, firstStep } from './fem/programs.js';
+import { blockDeck, bracketDeck, CCX_DECKS, ccx, fem, femSeq, firstStep } from './fem/programs.js';
 import { difference, readDat, readFrd, readVtu, vtuArray } from './fem/results.js';
 
 // CalculiX prints six digits, and stresses with rounded extrapolation factors.
@@ -41,6 +41,13 @@ describe('against CalculiX', () => {
     // The package's own results, made by the author of CalculiX.
     const reference = gunzipSync(readFileSync(join(CCX_DECKS, `${name}.dat.ref.gz`))).toString('latin1');
     expect(difference(readDat(readFileSync(`${out}.dat`, 'latin1')), readDat(reference))).toBeLessThan(AGREES);
+  });
+
+  test('the bracket, meshed by gmsh, pressed on and heavy', () => {
+    const deck = bracketDeck(directory);
+    const out = join(directory, 'seq-bracket');
+    expect(femSeq(['--out', out, deck])).toMatchObject({ status: 0, stderr: '' });
+    expectAgreement(`${out}.vtu`, ccx(deck, directory));
   });
 
   // Static steps that calculix-ccx-test follows with a sensitivity analysis: C3D8 with nodal forces, and with pressure.

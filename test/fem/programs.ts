@@ -42,6 +42,14 @@ export function blockDeck(type: string, directory: string): string {
   return deck;
 }
 
+/** The demo's part, meshed as coarsely as its curves allow. */
+export function bracketDeck(directory: string): string {
+  const deck = join(directory, 'bracket.inp');
+  const { status, stderr } = run(join(ROOT, 'examples/fem/make-deck'), ['bracket', deck, '--size', '25']);
+  if (status !== 0) throw new Error(stderr);
+  return deck;
+}
+
 /** Runs CalculiX on a deck in a directory of its own and returns the path of its .frd file. */
 export function ccx(deck: string, directory: string): string {
   const name = basename(deck, '.inp');
