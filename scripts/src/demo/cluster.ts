@@ -1,4 +1,5 @@
-import { spawnSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
 import { Child } from './child.js';
 import { DMI } from './paths.js';
 
@@ -44,18 +45,26 @@ export class Cluster {
     const args = [DMI, 'agent', '--join', this.address, '--name', name, '--cores', '1'];
     const agent = new Child(`dmi agent ${name}`, process.execPath, args, () => {});
     this.#agents.set(name, agent);
-    for (let tries = 0; tries < 100; tries++) {
+    const deadline = performance.now() + 30_000;
+    while (performance.now() < deadline) {
       if (!agent.running) await agent.failsEarly();
-      if (this.#nodes().includes(name)) return;
-      await new Promise(resolve => setTimeout(resolve, 100));
+      if ((await this.#nodes()).includes(name)) return;
+      await new Promise(resolve => setTimeout(resolve, 200));
     }
-    throw new Error(`agent ${name} has not joined ${this.address} within 10 s\n${agent.lastWords()}`);
+    throw new Error(`agent ${name} has not joined ${this.address} within 30 s\n${agent.lastWords()}`);
   }
 
   /** Names of the nodes that the coordinator knows. */
-  #nodes(): string[] {
-    const listed = this.#dmi(['nodes', '-o', 'json']);
-    const rows: unknown = JSON.parse(listed);
+  async #nodes(): Promise<string[]> {
+    const { stdout } = await promisify(execFile)(process.execPath, [
+      DMI,
+      'nodes',
+      '-o',
+      'json',
+      '--address',
+      this.address,
+    ]);
+    const rows: unknown = JSON.parse(stdout);
     return Array.isArray(rows) ? rows.map(row => String((row as { name: unknown }).name)) : [];
   }
 
@@ -77,14 +86,6 @@ export class Cluster {
     const code = await agent.ended;
     if (code !== 0) throw new Error(`agent ${name} ended with status ${code} after SIGTERM\n${agent.lastWords()}`);
     this.#agents.delete(name);
-  }
-
-  #dmi(args: readonly string[]): string {
-    const { stdout, stderr, status } = spawnSync(process.execPath, [DMI, ...args, '--address', this.address], {
-      encoding: 'utf8',
-    });
-    if (status !== 0) throw new Error(`dmi ${args.join(' ')} gave ${status}\n${stderr}`);
-    return stdout;
   }
 
   async stop(): Promise<void> {
