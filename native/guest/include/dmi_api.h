@@ -53,7 +53,7 @@ extern "C" {
 #define FALSE 0
 #endif
 
-/* ---- constants -------------------------------------------------------------------------------------------------- */
+/* ---- constants ---------------------------------------------------------------------------------------------- */
 #define DMI_TRUE 1
 #define DMI_FALSE 0
 #define DMI_NULL (-1)      /* no global address */
@@ -86,7 +86,7 @@ extern "C" {
 #define DMI_TYPE_FLOAT 25
 #define DMI_TYPE_DOUBLE 26
 
-/* ---- types ------------------------------------------------------------------------------------------------------ */
+/* ---- types -------------------------------------------------------------------------------------------------- */
 /* A member of the job: one process, usually one per machine. */
 typedef struct {
   int32_t state; /* DMI_OPEN, DMI_OPENED, DMI_CLOSE, DMI_CLOSED */
@@ -123,7 +123,7 @@ typedef struct { int64_t dmi_private[14]; } DMI_local_rwset2_t;
 extern DMI_mutex_t DMI_MUTEX_INITIALIZER;
 extern DMI_cond_t DMI_COND_INITIALIZER;
 
-/* ---- entry points: the program supplies those it needs -------------------------------------------------------------- */
+/* ---- entry points: the program supplies those it needs ------------------------------------------------------ */
 /* The first thread, on the first process of the job. */
 void DMI_main(int argc, char **argv);
 /* What DMI_create and DMI_scheduler_create start; its value is what DMI_join gives. */
@@ -144,7 +144,7 @@ void DMI_function(void *page_ptr, int64_t size, void *out_ptr, int64_t out_size,
 /* One sentence about this thread's last failure; never NULL. Valid until the next failure. */
 const char *DMI_error(void);
 
-/* ---- global memory ------------------------------------------------------------------------------------------------ */
+/* ---- global memory ------------------------------------------------------------------------------------------ */
 /* Maps page_num zero-filled pages of page_size bytes, contiguously. The page is the unit of coherence. Page i is first
  * owned by the (i mod N)-th member. */
 int32_t DMI_mmap(int64_t *addr, int64_t page_size, int64_t page_num, DMI_local_status_t *status);
@@ -163,7 +163,7 @@ int32_t DMI_watch(int64_t addr, int64_t size, const void *in, void *out, DMI_loc
 int32_t DMI_save(int64_t addr, int64_t size);
 int32_t DMI_unsave(int64_t addr, int64_t size);
 
-/* ---- read-modify-write: [addr, addr+size) lies within one page; mode DMI_PUT or DMI_EXCLUSIVE ------------------------- */
+/* ---- read-modify-write: [addr, addr+size) lies within one page; mode DMI_PUT or DMI_EXCLUSIVE --------------- */
 int32_t DMI_atomic(int64_t addr, int64_t size, const void *out, int64_t out_size, void *in, int64_t in_size, int8_t tag,
                    int8_t mode, DMI_local_status_t *status);
 /* If [addr, addr+size) equals cmp, it becomes swap and *swapped TRUE. */
@@ -174,7 +174,7 @@ int32_t DMI_fas(int64_t addr, int64_t size, const void *out, void *in, int8_t mo
 /* Adds to the int64_t at addr; *fetched is what it was. */
 int32_t DMI_fad(int64_t addr, int64_t add, int64_t *fetched, int8_t mode, DMI_local_status_t *status);
 
-/* ---- groups: many discrete pieces in one call, one message per owner ---------------------------------------------------- */
+/* ---- groups: many discrete pieces in one call, one message per owner ---------------------------------------- */
 int32_t DMI_group_init(DMI_local_group_t *group, const int64_t *addrs, const int64_t *ptr_offsets, const int64_t *sizes,
                        int32_t n);
 int32_t DMI_group_destroy(DMI_local_group_t *group);
@@ -182,7 +182,7 @@ int32_t DMI_group_destroy(DMI_local_group_t *group);
 int32_t DMI_group_read(DMI_local_group_t *group, void *base, int8_t mode, DMI_local_status_t *status);
 int32_t DMI_group_write(DMI_local_group_t *group, const void *base, int8_t mode, DMI_local_status_t *status);
 
-/* ---- read-write-sets: each element is written by exactly one domain -------------------------------------------------- */
+/* ---- read-write-sets: each element is written by exactly one domain ----------------------------------------- */
 int32_t DMI_rwset_init(int64_t rwset_addr, int64_t element_num, int64_t element_size, int32_t domains);
 /* The elements (global numbers) domain my_id writes. */
 int32_t DMI_rwset_decompose(int64_t rwset_addr, int32_t my_id, const int64_t *write_elements, int32_t n);
@@ -206,12 +206,12 @@ int32_t DMI_local_rwset2_write(DMI_local_rwset2_t *local, const void *buf, DMI_l
 int32_t DMI_local_rwset2_read(DMI_local_rwset2_t *local, void *buf, DMI_local_status_t *status);
 int32_t DMI_local_rwset2_destroy(DMI_local_rwset2_t *local);
 
-/* ---- asynchrony --------------------------------------------------------------------------------------------------- */
+/* ---- asynchrony --------------------------------------------------------------------------------------------- */
 /* TRUE if the call is done, its result in *ret. Never blocks. */
 int32_t DMI_check(DMI_local_status_t *status, int32_t *ret);
 void DMI_wait(DMI_local_status_t *status, int32_t *ret);
 
-/* ---- synchronisation: objects at global addresses. Blocked threads do not burn a core -------------------------------- */
+/* ---- synchronisation: objects at global addresses. Blocked threads do not burn a core ----------------------- */
 int32_t DMI_mutex_init(int64_t addr);
 int32_t DMI_mutex_destroy(int64_t addr);
 int32_t DMI_mutex_lock(int64_t addr);
@@ -242,7 +242,7 @@ int32_t DMI_idpool_destroy(int64_t addr);
 int32_t DMI_idpool_get(int64_t addr, int32_t *id);
 int32_t DMI_idpool_put(int64_t addr, int32_t id);
 
-/* ---- threads ------------------------------------------------------------------------------------------------------ */
+/* ---- threads ------------------------------------------------------------------------------------------------ */
 /* Starts DMI_thread(dmi_addr) in process dmi_id (DMI_AUTOMATIC: wherever there is room). stack_size in bytes, 0 = default. */
 int32_t DMI_create(DMI_thread_t *thread, int32_t dmi_id, int64_t dmi_addr, int64_t stack_size,
                    DMI_local_status_t *status);
@@ -266,14 +266,14 @@ void *DMI_thread_mremap(void *old_addr, size_t old_size, size_t new_size, int fl
 int DMI_thread_mprotect(void *addr, size_t length, int prot);
 int DMI_thread_munmap(void *addr, size_t length);
 
-/* ---- transparent scaling: threads that run wherever there is room and move as nodes come and go ------------------------- */
+/* ---- transparent scaling: threads that run wherever there is room and move as nodes come and go ------------- */
 int32_t DMI_scheduler_init(int64_t addr);
 int32_t DMI_scheduler_destroy(int64_t addr);
 int32_t DMI_scheduler_create(int64_t addr, int32_t *sthread_id, int64_t dmi_addr);
 int32_t DMI_scheduler_join(int64_t addr, int32_t sthread_id, int64_t *result);
 int32_t DMI_scheduler_detach(int64_t addr, int32_t sthread_id);
 
-/* ---- reconfiguration: the thread set is re-formed as nodes come and go ------------------------------------------------ */
+/* ---- reconfiguration: the thread set is re-formed as nodes come and go -------------------------------------- */
 /* Waits for init_node_num processes, starts thread_num threads in each (<= 0: as many as it has cores), all in
  * DMI_scaleunit; again with the then present nodes whenever the set is re-formed. Returns when a set ends for good. */
 int32_t DMI_rescale(int64_t scaleunit_addr, int32_t init_node_num, int32_t thread_num);
@@ -281,7 +281,7 @@ int32_t DMI_rescale(int64_t scaleunit_addr, int32_t init_node_num, int32_t threa
  * and return non-zero from DMI_scaleunit. */
 int32_t DMI_check_rescale(int32_t *judge);
 
-/* ---- membership, by hand ------------------------------------------------------------------------------------------ */
+/* ---- membership, by hand ------------------------------------------------------------------------------------ */
 /* The process this thread is on now. */
 int32_t DMI_rank(int32_t *dmi_id);
 /* The first `capacity` nodes, in ascending dmi_id; *n is how many entries were filled. */
@@ -293,7 +293,7 @@ int32_t DMI_goodbye(int32_t dmi_id);
 int32_t DMI_fork(const char *option, int32_t dmi_id, DMI_node_t *node);
 int32_t DMI_kill(int32_t dmi_id);
 
-/* ---- objects: global memory addressed by id ------------------------------------------------------------------------- */
+/* ---- objects: global memory addressed by id ----------------------------------------------------------------- */
 int32_t DMI_new_object(int32_t *ids, const int64_t *sizes, int32_t n, DMI_local_status_t *status);
 int32_t DMI_delete_object(const int32_t *ids, int32_t n, DMI_local_status_t *status);
 int32_t DMI_read_object(int32_t id, int64_t offset, int64_t size, void *in, int8_t mode, DMI_local_status_t *status);

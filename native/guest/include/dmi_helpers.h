@@ -19,7 +19,7 @@ void dmi_helper_sleep(double seconds);
 
 __attribute__((weak)) int32_t _flag0, _flag1, _flag2, _flag3;
 
-/* ---- time --------------------------------------------------------------------------------------------------------- */
+/* ---- time --------------------------------------------------------------------------------------------------- */
 __attribute__((weak)) double dmi_helper_laps[128];
 
 /* Wall-clock seconds. */
@@ -32,7 +32,7 @@ static inline double time_diff(int i) { return get_time() - dmi_helper_laps[i]; 
 static inline double time_ref(int i) { return dmi_helper_laps[i]; }
 static inline void halt(double seconds) { dmi_helper_sleep(seconds); }
 
-/* ---- checked memory; a failure ends the thread ------------------------------------------------------------------------ */
+/* ---- checked memory; a failure ends the thread -------------------------------------------------------------- */
 static inline void *my_malloc(int64_t size) {
   void *p = malloc((size_t)size);
   if (p == NULL && size != 0) dmi_helper_failed(__FILE__, __LINE__, "my_malloc");
@@ -56,7 +56,7 @@ static inline int32_t bind_to_cpu(int cpu) {
   return 1;
 }
 
-/* ---- random numbers: a 521-word shift register, bit-exact ------------------------------------------------------------ */
+/* ---- random numbers: a 521-word shift register, bit-exact --------------------------------------------------- */
 #define DMI_MRAND_WORDS 521
 #define DMI_MRAND_BYTES (DMI_MRAND_WORDS * 8 + 8) /* of a snapshot */
 struct dmi_mrand {
@@ -102,7 +102,7 @@ static inline void mrand_resume(const int8_t *buf) { memcpy(&dmi_helper_mrand, b
 }
 #endif
 
-/* ---- macros ------------------------------------------------------------------------------------------------------- */
+/* ---- macros ------------------------------------------------------------------------------------------------- */
 #ifndef MIN
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #endif

@@ -2,8 +2,9 @@
  * before init and a stale copy are recognised. */
 #include "guest.h"
 
-static const char *const names[] = {"?",     "mutex",     "condition",     "barrier",        "id pool",          "read-write-set",
-                                    "read-write-set (rwset2)", "scheduler", "thread set", "DMI_malloc block", "object table"};
+static const char *const names[] = {
+    "?",         "mutex",      "condition",        "barrier",     "id pool", "read-write-set", "read-write-set (rwset2)",
+    "scheduler", "thread set", "DMI_malloc block", "object table"};
 
 int64_t dmi_mark(enum dmi_kind kind, int64_t addr) {
   uint64_t x = (uint64_t)addr * 0x9e3779b97f4a7c15u + (uint64_t)kind; /* any mixing will do */

@@ -71,7 +71,7 @@ static int32_t pin(uint32_t kind, int64_t addr, int64_t size) {
 int32_t DMI_save(int64_t addr, int64_t size) { return pin(DMI_K_SAVE, addr, size); }
 int32_t DMI_unsave(int64_t addr, int64_t size) { return pin(DMI_K_UNSAVE, addr, size); }
 
-/* ---- for the other files ------------------------------------------------------------------------------------------ */
+/* ---- for the other files ------------------------------------------------------------------------------------ */
 int32_t dmi_get(int64_t addr, int64_t size, void *to) { return DMI_read(addr, size, to, DMI_GET, NULL); }
 int32_t dmi_put(int64_t addr, int64_t size, const void *from) { return DMI_write(addr, size, from, DMI_PUT, NULL); }
 

@@ -27,7 +27,8 @@ static int32_t find_range(int32_t id, int64_t offset, int64_t size, struct objec
 static int32_t delete_one(int32_t id) {
   struct object o;
   int64_t entry, addr, none = 0;
-  if (!find(id, &o) || !dmi_table_entry(ROOT, id, &entry) || !DMI_fas(entry, 8, &none, &addr, DMI_PUT, NULL)) return FALSE;
+  if (!find(id, &o) || !dmi_table_entry(ROOT, id, &entry) || !DMI_fas(entry, 8, &none, &addr, DMI_PUT, NULL))
+    return FALSE;
   return addr != 0 ? DMI_free(addr) : dmi_fail(ENOENT, "there is no object %d", id);
 }
 
@@ -41,7 +42,8 @@ int32_t DMI_new_object(int32_t *ids, const int64_t *sizes, int32_t n, DMI_local_
   for (int32_t i = 0; i < n; i++) {
     int64_t addr, index, entry;
     int32_t ok = sizes[i] >= 0 ? TRUE : dmi_fail(EINVAL, "an object of %lld bytes", (long long)sizes[i]);
-    ok = ok && DMI_malloc(&addr, sizes[i], MAX(sizes[i], 8)) && dmi_table_add(ROOT, &index, &entry) && dmi_put(entry, 8, &addr);
+    ok = ok && DMI_malloc(&addr, sizes[i], MAX(sizes[i], 8)) && dmi_table_add(ROOT, &index, &entry) &&
+         dmi_put(entry, 8, &addr);
     if (!ok) {
       int saved = errno;
       while (i-- > 0) delete_one(ids[i]);
@@ -131,8 +133,8 @@ int32_t DMI_fas_object(int32_t id, const void *out, void *in, int8_t mode, DMI_l
 int32_t DMI_getsize_object(int32_t id, int64_t *size, int8_t mode, DMI_local_status_t *status) {
   struct object o;
   if (!dmi_status_free(status)) return FALSE;
-  int32_t ok = size && dmi_is_read_mode(mode) ? find(id, &o)
-                                              : dmi_fail(EINVAL, "DMI_getsize_object in mode %d needs a place for the size", mode);
+  int32_t ok = size && dmi_is_read_mode(mode);
+  ok = ok ? find(id, &o) : dmi_fail(EINVAL, "DMI_getsize_object in mode %d needs a place for the size", mode);
   if (ok) *size = o.size;
   return dmi_status_done(status, ok);
 }
@@ -142,8 +144,8 @@ int32_t DMI_setsize_object(int32_t id, int64_t size, int8_t mode, DMI_local_stat
   struct object o;
   int64_t entry, addr;
   if (!dmi_status_free(status)) return FALSE;
-  int32_t ok = size >= 0 && dmi_is_write_mode(mode) ? find(id, &o)
-                                                    : dmi_fail(EINVAL, "DMI_setsize_object to %lld bytes in mode %d", (long long)size, mode);
+  int32_t ok = size >= 0 && dmi_is_write_mode(mode);
+  ok = ok ? find(id, &o) : dmi_fail(EINVAL, "DMI_setsize_object to %lld bytes in mode %d", (long long)size, mode);
   if (ok && size != o.size)
     ok = dmi_table_entry(ROOT, id, &entry) && DMI_realloc(o.addr, &addr, size, MAX(size, 8)) && dmi_put(entry, 8, &addr);
   return dmi_status_done(status, ok);

@@ -22,7 +22,7 @@ struct set {
 
 static double poll_seconds = 0.02; /* how often DMI_rescale looks for nodes while there are too few */
 
-/* ---- in a thread of a set ------------------------------------------------------------------------------------------- */
+/* ---- in a thread of a set ----------------------------------------------------------------------------------- */
 static int64_t my_set; /* 0: not in a set */
 static int32_t my_rank, my_pnum, my_node_num;
 static int32_t *my_nodes; /* rank 0 only: it decides for all */
@@ -89,7 +89,7 @@ int32_t DMI_check_rescale(int32_t *answer) {
   return mine >= 0;
 }
 
-/* ---- in the thread that forms the sets ------------------------------------------------------------------------------ */
+/* ---- in the thread that forms the sets ---------------------------------------------------------------------- */
 struct member { int32_t dmi_id, threads; };
 
 /* The nodes to form a set of, survivors of `old` first and in their order. Waits until there are at least `least`. */

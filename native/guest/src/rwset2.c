@@ -93,7 +93,7 @@ int32_t DMI_rwset2_destroy(int64_t addr) {
   return dmi_put(addr, sizeof none, &none) && DMI_munmap(set.table, NULL);
 }
 
-/* ---- a domain's side ------------------------------------------------------------------------------------------------ */
+/* ---- a domain's side ---------------------------------------------------------------------------------------- */
 struct local {
   struct dmi_gate_piece *pieces; /* of a write: ptr is an offset in the caller's buffer */
   int32_t piece_num, room;

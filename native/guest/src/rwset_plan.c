@@ -96,7 +96,7 @@ int32_t rwset_plan_reads(struct rwset_local *l, struct rwset_target *targets, in
   return ok;
 }
 
-/* ---- boxes: the reader's side ---------------------------------------------------------------------------------------- */
+/* ---- boxes: the reader's side ------------------------------------------------------------------------------- */
 /* Puts `node` at the front of the list whose head is at `head`; its link is its first word. */
 static int32_t push(int64_t head, int64_t node) {
   int64_t first;

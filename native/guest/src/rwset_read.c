@@ -25,6 +25,12 @@ static void want(struct dmi_gate_piece *pieces, int32_t *n, struct dmi_gate_piec
   if (DMI_GATE->fast_read(p.addr, p.size, p.ptr, DMI_GET) != 1) pieces[(*n)++] = p;
 }
 
+/* A planned piece, for a buffer. */
+static struct dmi_gate_piece at_buffer(struct dmi_gate_piece p, void *buf) {
+  p.ptr = (char *)buf + (uintptr_t)p.ptr;
+  return p;
+}
+
 int32_t DMI_local_rwset_read(DMI_local_rwset_t *local, void *buf, DMI_local_status_t *status) {
   if (!dmi_status_free(status)) return FALSE;
   struct rwset_local *l = rwset_local_of(local);
@@ -42,11 +48,11 @@ int32_t DMI_local_rwset_read(DMI_local_rwset_t *local, void *buf, DMI_local_stat
   }
   int32_t upto = boxes ? l->direct_num : l->piece_num;
   for (int32_t i = 0; i < upto; i++)
-    want(pieces, &n, (struct dmi_gate_piece){l->pieces[i].addr, l->pieces[i].size, (char *)buf + (uintptr_t)l->pieces[i].ptr});
+    want(pieces, &n, at_buffer(l->pieces[i], buf));
   for (int32_t i = 0; i < boxes; i++) {
     struct rwset_inbox *in = &l->inboxes[i];
     for (int32_t j = in->fallback; !in->valid && j < in->fallback + in->fallback_num; j++)
-      want(pieces, &n, (struct dmi_gate_piece){l->pieces[j].addr, l->pieces[j].size, (char *)buf + (uintptr_t)l->pieces[j].ptr});
+      want(pieces, &n, at_buffer(l->pieces[j], buf));
     want(pieces, &n, (struct dmi_gate_piece){in->data, rwset_box_bytes(l, in->count), in->scratch});
   }
   *r = (struct reading){l, buf};

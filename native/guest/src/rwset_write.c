@@ -18,7 +18,8 @@ static int32_t adopt(struct rwset_local *l, int64_t addr, int64_t *next, const c
   int64_t bytes = box.count * l->set.element_size;
   *o = (struct rwset_outbox){box.data, box.count, malloc((size_t)box.count * 4), malloc((size_t)(8 + bytes))};
   l->outbox_num++;
-  if (o->slots == NULL || o->packed == NULL) return dmi_fail(ENOMEM, "no memory for a reader of %lld elements", (long long)box.count);
+  if (o->slots == NULL || o->packed == NULL)
+    return dmi_fail(ENOMEM, "no memory for a reader of %lld elements", (long long)box.count);
   if (!dmi_get(addr + (int64_t)sizeof box, box.count * 4, o->slots)) return FALSE;
   for (int64_t i = 0; i < box.count; i++)
     if (o->slots[i] < 0 || o->slots[i] >= l->slots) return dmi_fail(EPROTO, "the list of a reader is damaged");
@@ -71,8 +72,9 @@ int32_t DMI_local_rwset_write(DMI_local_rwset_t *local, const void *buf, DMI_loc
   for (int32_t i = -1; i < l->outbox_num; i++) { /* -1: the area */
     struct rwset_outbox *o = i < 0 ? NULL : &l->outboxes[i];
     if (o) pack(l, o, buf);
-    struct dmi_gate_piece p = {o ? o->data : l->area, o ? 8 + o->count * l->set.element_size : l->slots * l->set.element_size,
-                               o ? o->packed : (void *)(uintptr_t)buf};
+    int64_t size = l->set.element_size;
+    struct dmi_gate_piece p = {l->area, l->slots * size, (void *)(uintptr_t)buf};
+    if (o) p = (struct dmi_gate_piece){o->data, 8 + o->count * size, o->packed};
     if (DMI_GATE->fast_write(p.addr, p.size, p.ptr, DMI_EXCLUSIVE) != 1) pieces[n++] = p;
   }
   struct dmi_after after = {.done = written, .context = l};
