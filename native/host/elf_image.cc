@@ -66,7 +66,7 @@ std::shared_ptr<ElfImage> open_elf(const std::string& path, const std::string& r
   auto e = std::make_shared<ElfImage>();
   e->path = path;
   e->real = real;
-  e->fd = open(real.c_str(), O_RDONLY | O_CLOEXEC);
+  e->fd = open(real.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a pipe must not keep us waiting
   if (e->fd < 0) bad(*e, what, strerror(errno));
   struct stat st;
   if (fstat(e->fd, &st) != 0) bad(*e, what, strerror(errno));

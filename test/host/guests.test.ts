@@ -1,0 +1,94 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { afterAll, afterEach, describe, expect, it } from 'vitest';
+import { Guests, have, Job, lines } from './harness.js';
+
+// Whole programs, moved between two hosts again and again while they run.
+
+const guests = new Guests();
+let job: Job | undefined;
+afterEach(() => job?.stop());
+afterAll(() => guests.remove());
+
+/** Runs one thread to its end on two hosts, moving it all the time. */
+async function travel(program: string, argv: string[], options: { gap?: number; env?: string[]; cwd?: string } = {}) {
+  job = await Job.start(program, { hosts: 2, argv, ...options });
+  const thread = await job.thread();
+  const end = await job.bounce(thread, { gap: options.gap ?? 1 });
+  expect(end.failures.map(m => m.reason)).toEqual([]);
+  return { ...end, thread, stdout: job.output(thread), stderr: job.output(thread, 2) };
+}
+/** What it printed, whichever host it printed it on, in any order. */
+const sorted = (text: string): string[] =>
+  text
+    .split('\n')
+    .filter(line => line !== '')
+    .sort();
+const numbered = (prefix: string, count: number, suffix = ''): string[] =>
+  Array.from({ length: count }, (_, i) => `${prefix}${i}${suffix}`);
+
+describe('a program moved in the middle', () => {
+  it.each([
+    ['dynamic', []],
+    ['static-pie', ['-static-pie']],
+  ])('goes on as if nothing was: C, %s', async (_kind, flags) => {
+    const end = await travel(guests.build('language.c', ...flags), ['40', '/usr/include/stdio.h']);
+    expect(sorted(end.stdout)).toEqual([...numbered('round ', 40), 'done 45 87'].sort());
+    expect(end.status).toBe(17);
+    expect(end.moves).toBeGreaterThan(0);
+  });
+
+  it.each([
+    ['dynamic', []],
+    ['static-pie', ['-static-pie']],
+  ])('goes on as if nothing was: C++ with exceptions, iostream and thread_local, %s', async (_kind, flags) => {
+    const end = await travel(guests.build('throws.cpp', ...flags), ['60']);
+    expect(sorted(end.stdout)).toEqual([...numbered('round ', 60, ' 999500'), 'done 60 60'].sort());
+    expect(end.status).toBe(23);
+    expect(end.moves).toBeGreaterThan(0);
+  });
+
+  it('keeps its vector registers when it never calls anything', async () => {
+    const end = await travel(guests.build('vector.c', '-O2'), ['17']);
+    expect(end.stdout).toMatch(/^done 17 1\.0000017/);
+    expect(end.status).toBe(31);
+    expect(end.moves).toBeGreaterThan(0);
+  });
+
+  it('keeps its open files: offsets, shared offsets, appending, its own directory, unfinished lines', async () => {
+    const data = guests.file('data');
+    const out = guests.file('out');
+    writeFileSync(
+      data,
+      numbered('', 1000)
+        .map(n => `${n.padStart(5, '0')}\n`)
+        .join(''),
+    );
+    const end = await travel(guests.build('files.c'), [data, out, '30']);
+    expect(sorted(end.stdout)).toEqual(numbered('part of line ', 30, ', and the rest').sort());
+    expect(sorted(end.stderr)).toEqual(numbered('e', 30).sort());
+    expect(end.status).toBe(0);
+    expect(lines(out)).toEqual(numbered('', 30).map(n => n.padStart(5, '0')));
+    expect(readFileSync(`${out}.extra`, 'utf8')).toBe('aa\nbb\n'.repeat(30));
+    expect(end.moves).toBeGreaterThan(0);
+  });
+
+  it.skipIf(!have('perl'))('is perl', async () => {
+    const script = `
+      use strict; my %h; my @a; srand(7);
+      for my $r (0..39) { $h{$_ % 97} .= chr(65 + $_ % 26) for 1..3000; @a = sort { $a <=> $b } map { ($_ * 7919) % 10007 } 1..3000;
+        my $s = 0; $s += length($h{$_}) for keys %h; my $m = join(",", @a[0..3]); $m =~ s/(\\d+)/<$1>/g;
+        eval { die "x$r\\n" }; print "round $r $s $m $@"; }
+      exit 9;`;
+    const perl = '/usr/bin/perl';
+    job = await Job.start(perl, { argv: ['-e', script] });
+    const alone = await job.thread();
+    expect((await job.exited(alone)).status).toBe(9);
+    const expected = sorted(job.output(alone));
+    expect(expected.length).toBe(40);
+    await job.stop();
+    const end = await travel(perl, ['-e', `$| = 1; ${script}`]);
+    expect(sorted(end.stdout)).toEqual(expected);
+    expect(end.status).toBe(9);
+    expect(end.moves).toBeGreaterThan(0);
+  });
+});

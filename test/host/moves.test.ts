@@ -1,0 +1,202 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { afterAll, afterEach, describe, expect, it } from 'vitest';
+import { Guests, Job, lines, type Moved, status, until } from './harness.js';
+
+// Moves that wait, fail or collide. Whatever happens, a thread exists exactly once: it notes every step in a file, where a step
+// taken twice or never shows.
+
+const guests = new Guests();
+let job: Job;
+afterEach(() => job.stop());
+afterAll(() => guests.remove());
+
+const steps = (count: number, rank = 0): string[] => Array.from({ length: count }, (_, i) => `${rank} ${i}`);
+
+/** A thread that takes `count` steps with pauses, on hosts of its own. */
+async function stepping(count: number, microseconds: number, mib = 0, options: Parameters<typeof Job.start>[1] = {}) {
+  const log = guests.file('log');
+  job = await Job.start(guests.build('steps.c'), {
+    hosts: 2,
+    argv: [log, `${count}`, `${microseconds}`, `${mib}`],
+    threadMemory: 1 << 29,
+    ...options,
+  });
+  const thread = await job.thread();
+  await until('the first step', () => lines(log).length > 0);
+  return { log, thread };
+}
+/** It ends as if nothing had happened. */
+async function endsRight(thread: string, log: string, count: number): Promise<void> {
+  expect((await job.exited(thread)).status).toBe(7);
+  expect(lines(log)).toEqual(steps(count));
+}
+
+describe('a thread that waits', () => {
+  it('is moved asleep, there and back without a pause, and wakes up on time', async () => {
+    const { log, thread } = await stepping(200, 2000);
+    const end = await job.bounce(thread);
+    expect(end.failures.map(m => m.reason)).toEqual([]);
+    expect(end.moves).toBeGreaterThan(4);
+    await endsRight(thread, log, 200);
+  });
+
+  it('is moved in the middle of computing, there and back without a pause', async () => {
+    const { log, thread } = await stepping(30, 0, 4);
+    const end = await job.bounce(thread);
+    expect(end.failures.map(m => m.reason)).toEqual([]);
+    await endsRight(thread, log, 30);
+  });
+});
+
+describe('a move that cannot be', () => {
+  it.each([
+    [9, 1, 'unreachable', 'node 9'],
+    [1, 1, 'refused', 'already on node 1'],
+  ])('to member %i is answered so and leaves the thread alone', async (to, from, code, words) => {
+    const { log, thread } = await stepping(20, 10_000);
+    const moved = await job.move(thread, from, to);
+    expect(moved).toMatchObject({ ok: false, code });
+    expect(moved.reason).toContain(words);
+    expect(moved.reason).toContain(thread);
+    await endsRight(thread, log, 20);
+  });
+
+  it('of a thread that has ended, or never was, is answered as gone', async () => {
+    const { log, thread } = await stepping(2, 1000);
+    await endsRight(thread, log, 2);
+    for (const name of [thread, '1.99', '7.1', 'x', '', '1.1.1'])
+      expect(await job.move(name, 1, 2)).toMatchObject({ ok: false, code: 'gone' });
+    await until('nothing to be left', async () => (await job.host(1).report()).threads.length === 0);
+  });
+
+  it('twice at once happens once', async () => {
+    const { log, thread } = await stepping(60, 5000, 64);
+    const orders = [1, 2, 3].map(() => job.order(thread, 1, 2));
+    const outcomes = await Promise.all(orders.map(o => job.host(1).next<Moved>('moved', m => m.move === o)));
+    expect(outcomes.filter(m => m.ok).length).toBe(1);
+    for (const m of outcomes.filter(one => !one.ok)) expect(['busy', 'gone']).toContain(m.code);
+    expect(job.host(2).all('arrived').length).toBe(1);
+    await endsRight(thread, log, 60);
+  });
+
+  it.each([
+    ['socket', 'is a socket'],
+    ['pipe', 'is a pipe'],
+    ['eventfd', 'is a eventfd'],
+    ['epoll', 'is a epoll instance'],
+    ['flock', 'holds a lock on FILE'],
+    ['lockf', 'holds a lock on FILE'],
+    ['shared', 'maps FILE shared and writable'],
+    ['deleted', 'FILE, which has been deleted'],
+  ])('of a thread that holds a %s says what holds it; when it has let go it moves', async (what, words) => {
+    const file = guests.file(what);
+    const log = guests.file('log');
+    job = await Job.start(guests.build('holds.c'), { hosts: 2, argv: [what, file, log] });
+    const thread = await job.thread();
+    await until('the thread to hold it', () => job.output(thread).includes('holding'));
+    const moved = await job.move(thread, 1, 2);
+    expect(moved).toMatchObject({ ok: false, code: 'pinned', bytes: 0 });
+    expect(moved.reason).toContain(words.replace('FILE', file));
+    writeFileSync(`${file}.go`, '');
+    await until('the thread to let go', () => job.output(thread).includes('free'));
+    expect(await job.move(thread, 1, 2)).toMatchObject({ ok: true });
+    expect((await job.exited(thread)).status).toBe(5);
+    expect(lines(log)).toEqual(['0', '1', '2', '3', '4']);
+  });
+
+  it.each(['renamed', 'shorter'])(
+    'is refused by name before anything is sent when an open file is %s there',
+    async what => {
+      const file = guests.file(what);
+      const log = guests.file('log');
+      for (const n of ['a', 'b']) writeFileSync(`${file}-${n}`, '');
+      job = await Job.start(guests.build('holds.c'), {
+        hosts: 2,
+        argv: [what, file, log],
+        // what the threads call `file` is another file on each node
+        each:
+          what === 'shorter' ? ['a', 'b'].map(n => ({ files: [{ path: file, real: `${file}-${n}`, hash: '' }] })) : [],
+      });
+      const thread = await job.thread();
+      await until('the thread to hold it', () => job.output(thread).includes('holding'));
+      const moved = await job.move(thread, 1, 2);
+      expect(moved).toMatchObject({ ok: false, code: 'refused', bytes: 0 });
+      expect(moved.reason).toContain(file);
+      expect(job.host(2).all('arrived')).toEqual([]);
+      writeFileSync(`${file}.go`, '');
+      expect((await job.exited(thread)).status).toBe(5);
+      expect(lines(log)).toEqual(['0', '1', '2', '3', '4']);
+    },
+  );
+
+  it('into a host where its addresses are taken is a collision', async () => {
+    const low = 0x200000000000;
+    const zone: [number, number] = [low, low + (1 << 26)];
+    const log = guests.file('log');
+    job = await Job.start(guests.build('steps.c'), {
+      hosts: 2,
+      argv: [log, '40', '10000'],
+      threadMemory: 1 << 26,
+      zone,
+    });
+    const first = await job.thread(1, 0);
+    const second = await job.thread(2, 1);
+    const moved = await job.move(first, 1, 2);
+    expect(moved).toMatchObject({ ok: false, code: 'collision', bytes: 0 });
+    expect(moved.reason).toContain('0x200000000000');
+    expect((await job.host(1).report()).threads.map(t => t.thread)).toEqual([first]);
+    expect((await job.exited(second)).status).toBe(7);
+    expect((await job.exited(first)).status).toBe(7);
+    expect(lines(log).sort()).toEqual([...steps(40, 0), ...steps(40, 1)].sort());
+  });
+});
+
+describe('a move that fails midway', () => {
+  const MIB = 256;
+
+  it('because its destination is killed: the thread goes on where it was', async () => {
+    const { log, thread } = await stepping(300, 5000, MIB);
+    const before = status(job.host(2).pid, 'VmRSS');
+    const move = job.order(thread, 1, 2);
+    await until('part of it to be there', () => status(job.host(2).pid, 'VmRSS') > before + 20 * 1024, 0);
+    job.host(2).child.kill('SIGKILL');
+    const moved = await job.host(1).next<Moved>('moved', m => m.move === move);
+    expect(moved).toMatchObject({ ok: false, code: 'unreachable' });
+    await job.host(1).next('exited', m => m.thread === thread);
+    expect(lines(log)).toEqual(steps(300));
+  });
+
+  it('because its destination falls silent: the thread goes on, and stays single when that one wakes up', async () => {
+    const { log, thread } = await stepping(400, 10_000, MIB, { peerTimeout: 1 });
+    const before = status(job.host(2).pid, 'VmRSS');
+    const move = job.order(thread, 1, 2);
+    await until('part of it to be there', () => status(job.host(2).pid, 'VmRSS') > before + 20 * 1024, 0);
+    job.host(2).child.kill('SIGSTOP');
+    const moved = await job.host(1).next<Moved>('moved', m => m.move === move);
+    expect(moved).toMatchObject({ ok: false, code: 'unreachable' });
+    job.host(2).child.kill('SIGCONT');
+    await job.host(1).next('exited', m => m.thread === thread);
+    expect(job.host(2).all('arrived')).toEqual([]);
+    expect(lines(log)).toEqual(steps(400));
+  });
+});
+
+describe('many at once', () => {
+  it('thirty threads change places, each exactly once', async () => {
+    const log = guests.file('log');
+    job = await Job.start(guests.build('steps.c', '-static-pie'), {
+      hosts: 2,
+      argv: [log, '20', '20000', '1'],
+      threadMemory: 1 << 26,
+    });
+    const threads = await Promise.all(
+      Array.from({ length: 30 }, async (_, rank) => ({ at: 1 + (rank % 2), rank, name: '' })),
+    );
+    for (const t of threads) t.name = await job.thread(t.at, t.rank, 30);
+    const outcomes = await Promise.all(threads.map(t => job.move(t.name, t.at, 3 - t.at)));
+    expect(outcomes.filter(m => !m.ok && m.code !== 'gone').map(m => m.reason)).toEqual([]);
+    for (const t of threads) expect((await job.exited(t.name)).status).toBe(7);
+    expect(readFileSync(log, 'utf8').split('\n').length).toBe(30 * 20 + 1);
+    expect(lines(log).sort()).toEqual(threads.flatMap(t => steps(20, t.rank)).sort());
+  });
+});
