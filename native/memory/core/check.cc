@@ -59,6 +59,22 @@ std::string EngineImpl::describe() const {
     if (shards_[s].here)
       for (auto& [key, e] : shards_[s].here->pages)
         if (e.transfer) all += text("\n   home of %llx owner %d moving to %d queue %zu", (unsigned long long)key, e.owner, e.transfer->to, e.transfer->queue.size());
+  for (uint32_t s = 0; s < kShards; s++) {
+    if (!shards_[s].waiting.empty()) all += text("\n   shard %u (home %d) has %zu waiting", s, view_.home(s), shards_[s].waiting.size());
+    if (!shards_[s].here) continue;
+    auto& sync = shards_[s].here->sync;
+    const auto queue = [&](const char* what, uint64_t name, const std::vector<Waiter>& q) {
+      all += text("\n   shard %u %s %llx:", s, what, (unsigned long long)name);
+      for (auto& w : q) all += text(" %llx at %d%s", (unsigned long long)w.id, w.at, w.parked ? " parked" : "");
+    };
+    for (auto& [name, m] : sync.mutexes) queue(text("mutex held by %llx", (unsigned long long)m.holder).c_str(), name, m.queue);
+    for (auto& [name, m] : sync.conditions) queue("condition", name, m.queue);
+    for (auto& [name, m] : sync.mailboxes) queue("mailbox", name, m.queue);
+    for (auto& [name, m] : sync.barriers) queue(text("barrier %u of %u", m.arrived, m.pnum).c_str(), name, m.singles);
+    for (auto& [id, h] : sync.held) all += text("\n   shard %u holds a grant for %llx", s, (unsigned long long)id);
+  }
+  for (auto& [id, s] : ops_)
+    if (s->op) all += text("\n   op %llx kind %d name %llx%s%s%s%s", (unsigned long long)id, (int)s->op->kind, (unsigned long long)s->op->addr, s->parking ? " parking" : "", s->resuming ? " resuming" : "", s->morphed ? " morphed" : "", s->park_wanted ? " park wanted" : "");
   return all + "\n";
 }
 

@@ -64,21 +64,25 @@ bool EngineImpl::resume(Op* op, Outbox& out) {
   submitted_done_ = false;
   {
     Entry entry(*this, out);
-    if (!is_long(op->kind) || ops_.count(op->waiter)) {
-      complete_now(op, EINVAL, text("waiter %llx cannot be resumed here: it is not parked", static_cast<unsigned long long>(op->waiter)));
-    } else {
-      auto s = std::make_unique<OpState>();
-      s->op = op;
-      s->id = op->waiter;
-      auto& ref = *s;
-      ops_[s->id] = std::move(s);
-      op->engine = &ref;
-      ref.resuming = true;
-      send_park(ref, SyncKind::Resume);
-    }
+    op->engine = nullptr;
+    if (view_.epoch() == 0) early_.push_back(op);
+    else start_resume(op);
   }
   submitting_ = nullptr;
   return submitted_done_;
+}
+
+void EngineImpl::start_resume(Op* op) {
+  if (!is_long(op->kind) || ops_.count(op->waiter))
+    return complete_now(op, EINVAL, text("waiter %llx cannot be resumed here: it is not parked", static_cast<unsigned long long>(op->waiter)));
+  auto s = std::make_unique<OpState>();
+  s->op = op;
+  s->id = op->waiter;
+  auto& ref = *s;
+  ops_[s->id] = std::move(s);
+  op->engine = &ref;
+  ref.resuming = true;
+  send_park(ref, SyncKind::Resume);
 }
 
 void EngineImpl::park(Op* op, Outbox& out) {
@@ -185,7 +189,7 @@ void EngineImpl::apply(const ViewChange& change, Outbox& out) {
   handle_again(again);
   auto early = std::move(early_);
   early_.clear();
-  for (auto* op : early) start(op);
+  for (auto* op : early) op->waiter ? start_resume(op) : (void)start(op);
   if (drain_asked_) begin_drain();
 }
 

@@ -185,7 +185,7 @@ class EngineImpl final : public Engine {
   OpState& new_state(Op* op);
   OpState* state(uint64_t id);
   bool start(Op* op);                   // checks arguments; false: the operation has completed (with an error or at once)
-  void start_mapped(Op* op, Mapping& m);
+  void start_resume(Op* op);
   void begin_page_op(Op* op);
   bool split(OpState& s, GlobalAddr addr, int64_t size, std::byte* to, const std::byte* from);
   void start_part(OpState& s, uint32_t index);
