@@ -7,6 +7,7 @@
 
 #include <sodium.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <mutex>
@@ -65,6 +66,13 @@ class MemberImpl final : public Member, private transport::FrameHandler {
     // First the transport: afterwards no frame of a gone member is under way, into whatever buffer.
     for (const auto id : change.gone)
       if (id != config_.self) transport_.forget(id);
+    if (change.full) {  // who was in the view and is not named any more has left
+      for (const auto& known : members()) {
+        const auto named = [&](const MemberInfo& m) { return m.id == known.id; };
+        if (known.id != config_.self && std::none_of(change.members.begin(), change.members.end(), named))
+          transport_.forget(known.id);
+      }
+    }
     for (const auto& m : change.members)
       if (m.id != config_.self) transport_.know(m.id, m.host, m.port);
     call([&] { engine_->apply(change, out_); });

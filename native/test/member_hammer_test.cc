@@ -50,6 +50,8 @@ TEST(MemberHammer, TotalsAreExactWhileMembersJoinAndDrain) {
   const auto blocks = mmap(*first, 4096, 8);               // whole pages, every word the same
   const auto barrier = mmap(*first, 64, 1);
 
+  first.reset();
+
   std::atomic<bool> stop{false};
   std::atomic<int64_t> added{0}, locked{0};
   std::vector<std::thread> threads;
@@ -106,7 +108,6 @@ TEST(MemberHammer, TotalsAreExactWhileMembersJoinAndDrain) {
       const auto id = ids[i];
       ids.erase(ids.begin() + static_cast<long>(i));
       crowd.take(id);
-      if (first == cluster.at(id)) first.reset();
       cluster.remove(id);
       drains++;
     }
