@@ -279,7 +279,11 @@ int64_t AddressSpace::remap(uint64_t old_addr, uint64_t old_size, uint64_t new_s
     if (new_addr == 0) return -ENOMEM;
   }
   void* r = mremap(ptr(old_addr), old_size, new_size, MREMAP_MAYMOVE | MREMAP_FIXED, ptr(new_addr));
-  if (r == MAP_FAILED) return -errno;
+  if (r == MAP_FAILED) {
+    const int e = errno;
+    if (reserve_at(new_addr, new_size) == 0) cut(new_addr, new_addr + new_size);  // the kernel had cleared the place before it failed
+    return -e;
+  }
   reserve_again(old_addr, old_size);
   cut(old_addr, old_addr + old_size);
   area.end = new_addr + new_size;

@@ -243,9 +243,9 @@ void Host::finish_pending(Pending& p) {
   p.result = p.op.error ? -p.op.error : 0;
   if (p.op.error) p.message = p.op.message;
   if (p.handle) {
-    g.lock.lock();
+    // Once `done` is seen under the lock, the guest may release the handle: nothing touches p after that.
+    std::lock_guard hold(g.lock);
     p.done = true;
-    g.lock.unlock();
     return;
   }
   if (p.op.error) g.error_text = p.message;
@@ -300,37 +300,9 @@ void Host::operation_done(memory::Op* op) {
     else resume_operation(*p);  // the mover gave up meanwhile
     return;
   }
-  const bool async = p->handle != 0;
+  if (p->handle) return asynchronous_done(*p);
   finish_pending(*p);
   g.lock.lock();
-  if (g.state == State::Done) {  // ended with operations under way: the last one lets it go
-    const bool last = std::all_of(g.async.begin(), g.async.end(), [](const auto& q) { return q->done; });
-    const ThreadKey key = g.key;
-    g.lock.unlock();
-    if (last) forget(key);
-    return;
-  }
-  if (async) {
-    if (g.waiting && g.waiting->handle == p->handle && (g.state == State::Blocked || (g.state == State::Paused && g.rest == Rest::Wait))) {
-      dmi_gate_wait* args = g.waiting;
-      g.waiting = nullptr;
-      args->done = 1;
-      args->result = p->result;
-      args->value = p->op.value;
-      if (p->result < 0) g.error_text = p->message;
-      g.async.remove_if([&](const auto& q) { return q.get() == p; });
-      if (g.state == State::Paused) g.rest = Rest::Run;
-      const bool blocked = g.state == State::Blocked;
-      g.lock.unlock();
-      if (blocked) wake(g, 0);
-      else scheduler_.on_paused(g);
-      return;
-    }
-    const bool paused = g.pause_wanted;
-    g.lock.unlock();
-    if (paused) scheduler_.on_paused(g);
-    return;
-  }
   g.in_operation = false;
   if (g.submitting) {
     g.completed = true;
@@ -343,6 +315,42 @@ void Host::operation_done(memory::Op* op) {
   g.lock.unlock();
   if (paused) scheduler_.on_paused(g);
   else scheduler_.make_ready(g);
+}
+
+// The guest may be running, and may release the handle as soon as it can see `done`: everything about p happens in one
+// critical section.
+void Host::asynchronous_done(Pending& p) {
+  Guest& g = *p.guest;
+  g.lock.lock();
+  p.result = p.op.error ? -p.op.error : 0;
+  if (p.op.error) p.message = p.op.message;
+  p.done = true;
+  if (g.state == State::Done) {  // ended with operations under way: the last one lets it go
+    const bool last = std::all_of(g.async.begin(), g.async.end(), [](const auto& q) { return q->done; });
+    const ThreadKey key = g.key;
+    g.lock.unlock();
+    if (last) forget(key);
+    return;
+  }
+  const bool awaited = g.waiting && g.waiting->handle == p.handle;
+  if (awaited && (g.state == State::Blocked || (g.state == State::Paused && g.rest == Rest::Wait))) {
+    dmi_gate_wait* args = g.waiting;
+    g.waiting = nullptr;
+    args->done = 1;
+    args->result = p.result;
+    args->value = p.op.value;
+    if (p.result < 0) g.error_text = p.message;
+    g.async.remove_if([&](const auto& q) { return q.get() == &p; });
+    if (g.state == State::Paused) g.rest = Rest::Run;
+    const bool blocked = g.state == State::Blocked;
+    g.lock.unlock();
+    if (blocked) wake(g, 0);
+    else scheduler_.on_paused(g);
+    return;
+  }
+  const bool paused = g.pause_wanted;
+  g.lock.unlock();
+  if (paused) scheduler_.on_paused(g);
 }
 
 void Host::resume_operation(Pending& p) {
@@ -461,6 +469,7 @@ void Host::app_message(memory::MemberId from, std::span<const std::byte> bytes) 
       Writer w;
       w.num<uint8_t>(kStarted);
       w.num(id);
+      await_first_view();  // the new thread may ask for the nodes at once
       try {
         const auto g = start_guest(q);
         w.num<uint64_t>(g->key);
@@ -506,7 +515,7 @@ Next Host::migrate(Guest& g, dmi_gate_migrate* a) {
     g.state = State::Paused;
     g.rest = Rest::Run;
     g.lock.unlock();
-    moves().request(key, a->dmi_id, [](const MoveOutcome&) {});
+    moves().request(key, a->dmi_id, [](const MoveOutcome&) {}, true);
     return Next::Gone;
   }
   auto target = find(key);

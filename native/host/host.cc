@@ -178,9 +178,15 @@ void Host::apply_view(const nlohmann::json& view) {
   for (const auto& s : view.value("shards", nlohmann::json::array()))
     change.shards.push_back({s.at(0).get<uint32_t>(), s.at(1).get<uint32_t>(), s.at(2).get<int>()});
   talks_ = peers_.size() > 1;
+  peers_changed_.notify_all();
   hold.unlock();
   member_->apply(std::move(change));
   member_->flush();  // operations that waited for their first view may have arrived at barriers
+}
+
+void Host::await_first_view() {
+  std::unique_lock hold(peers_mutex_);
+  peers_changed_.wait_for(hold, std::chrono::seconds(30), [&] { return !peers_.empty(); });
 }
 
 std::vector<Peer> Host::peers() const {

@@ -117,7 +117,9 @@ class Host {
   bool fill_operation(Guest& g, const dmi_gate_op& args, Pending& p, int64_t& error);
   memory::MemberId choose_member();
   void finish_pending(Pending& p);
+  void asynchronous_done(Pending& p);
   void resume_operation(Pending& p);
+  void await_first_view();
   bool come_to_rest(Guest& g);  // one try; true: Paused and settled
 
   JobConfig config_;
@@ -138,6 +140,7 @@ class Host {
 
   mutable std::mutex peers_mutex_;
   std::vector<Peer> peers_;  // ascending id
+  std::condition_variable peers_changed_;
   std::atomic<bool> talks_{false};  // there is somebody to hear from
   uint64_t next_choice_ = 0;
 

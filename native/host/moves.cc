@@ -53,8 +53,8 @@ Writer id_only(uint64_t id) {
 
 // ---- source ----------------------------------------------------------------------------------------------------------
 
-void Moves::request(ThreadKey thread, memory::MemberId to, std::function<void(const MoveOutcome&)> done) {
-  run_in_helper([this, thread, to, done = std::move(done)] { done(send(thread, to)); });
+void Moves::request(ThreadKey thread, memory::MemberId to, std::function<void(const MoveOutcome&)> done, bool self) {
+  run_in_helper([this, thread, to, self, done = std::move(done)] { done(send(thread, to, self)); });
 }
 
 void Moves::command(const std::string& move, ThreadKey thread, memory::MemberId to) {
@@ -64,7 +64,7 @@ void Moves::command(const std::string& move, ThreadKey thread, memory::MemberId 
   });
 }
 
-MoveOutcome Moves::send(ThreadKey thread, memory::MemberId to) {
+MoveOutcome Moves::send(ThreadKey thread, memory::MemberId to, bool self) {
   Host& host = Host::get();
   const double begin = monotonic_seconds();
   auto failed = [&](std::string code, std::string reason) {
@@ -76,14 +76,15 @@ MoveOutcome Moves::send(ThreadKey thread, memory::MemberId to) {
   };
   auto g = host.find(thread);
   if (!g) return failed("gone", "it is not on this host (it has ended, or moved already)");
-  if (to == host.config().member && !g->self_move) return failed("refused", "it is already on node " + std::to_string(to));
+  if (to == host.config().member) return failed("refused", "it is already on node " + std::to_string(to));
   if (g->role == DMI_ROLE_FUNCTION) return failed("refused", "it serves DMI_function and belongs to its host");
   if (g->moving.exchange(true)) return failed("busy", "another move of it is under way");
   struct Unmark { Guest& g; ~Unmark() { g.moving = false; } } unmark{*g};
+  if (self && !g->self_move) return failed("busy", "another move came first");
 
   const int fd = host.member().open_stream(to, "move", {}, 10);
   if (fd < 0) {
-    if (g->self_move) {
+    if (self) {
       g->why_stayed = "node " + std::to_string(to) + " cannot be reached";
       host.release(*g);
     }
@@ -103,6 +104,11 @@ MoveOutcome Moves::send(ThreadKey thread, memory::MemberId to) {
     g->lock.unlock();
     host.release(*g);
     return failed("pinned", why);
+  }
+  if (g->self_move && !self) {  // it asked to go elsewhere, but this move came first: tell it where it wakes up
+    g->self_move->migrated = 0;
+    g->self_move = nullptr;
+    g->context.result = host.fail(*g, EBUSY, "another move came first");
   }
   const uint64_t id = random_id();
   bool committed = false;

@@ -40,7 +40,8 @@ struct MoveOutcome {
 class Moves {
  public:
   // Starts a move in a thread of its own; `done` is called once, from there.
-  void request(ThreadKey thread, memory::MemberId to, std::function<void(const MoveOutcome&)> done);
+  // `self`: asked for by the thread itself, which is Paused with self_move set.
+  void request(ThreadKey thread, memory::MemberId to, std::function<void(const MoveOutcome&)> done, bool self = false);
   void command(const std::string& move, ThreadKey thread, memory::MemberId to);  // from the agent; reports to it
   // A connection of service "move", "move-commit" or "move-status". Takes the descriptor; does not block.
   void incoming(int fd, std::string_view service, memory::MemberId from, std::span<const std::byte> extra);
@@ -49,7 +50,7 @@ class Moves {
   enum class Decision : uint8_t { Open, Commit, Abort };
   struct Held { std::shared_ptr<Guest> guest; memory::MemberId from; uint64_t bytes; };
 
-  MoveOutcome send(ThreadKey thread, memory::MemberId to);
+  MoveOutcome send(ThreadKey thread, memory::MemberId to, bool self);
   MoveOutcome transfer(Guest& g, int fd, uint64_t id, memory::MemberId to, bool& committed);
   void make_sure(uint64_t id, memory::MemberId to, const std::string& thread);  // committed, but no answer
   void receive(int fd, memory::MemberId from);
