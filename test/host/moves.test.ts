@@ -200,3 +200,39 @@ describe('many at once', () => {
     expect(lines(log).sort()).toEqual(threads.flatMap(t => steps(20, t.rank)).sort());
   });
 });
+
+describe('threads that wait for each other in the global memory', () => {
+  it('are moved while they wait for a mutex, a barrier, a join, a timer, an operation', async () => {
+    job = await Job.start(guests.build('waits.c', 'dmi'), { hosts: 2, argv: ['12'], threadMemory: 1 << 26 });
+    const main = await job.thread();
+    await until('all to exist', () => job.hosts.flatMap(h => h.all('started')).length === 5);
+    const place = new Map<string, number>();
+    for (const h of job.hosts) for (const m of h.all('started')) place.set(m.thread as string, h.member);
+    let over = false;
+    const end = job.exited(main).finally(() => {
+      over = true;
+    });
+    const failures: Moved[] = [];
+    let done = 0;
+    await Promise.all(
+      [...place].map(async ([thread, at]) => {
+        for (let here = at; !over; ) {
+          const moved = await Promise.race([job.move(thread, here, 3 - here), end]);
+          if (moved.t !== 'moved') return;
+          if ((moved as Moved).ok) {
+            here = 3 - here;
+            done++;
+          } else if ((moved as Moved).code === 'gone') {
+            return;
+          } else {
+            failures.push(moved as Moved);
+          }
+        }
+      }),
+    );
+    expect((await end).status).toBe(0);
+    expect(job.output(main)).toBe('ok 12\n');
+    expect(failures.map(m => m.reason)).toEqual([]);
+    expect(done).toBeGreaterThan(5);
+  });
+});
