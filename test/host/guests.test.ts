@@ -1,8 +1,20 @@
+import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { Guests, have, Job, lines } from './harness.js';
 
 // Whole programs, moved between two hosts again and again while they run.
+
+/** A python that is position independent, or ''. */
+function findPython(): string {
+  try {
+    const path = execFileSync('python3', ['-c', 'import sys; print(sys.executable)'], { encoding: 'utf8' }).trim();
+    return readFileSync(path).readUInt16LE(16) === 3 ? path : '';
+  } catch {
+    return '';
+  }
+}
+const python = findPython();
 
 const guests = new Guests();
 let job: Job | undefined;
@@ -89,6 +101,26 @@ describe('a program moved in the middle', () => {
     const end = await travel(perl, ['-e', `$| = 1; ${script}`]);
     expect(sorted(end.stdout)).toEqual(expected);
     expect(end.status).toBe(9);
+    expect(end.moves).toBeGreaterThan(0);
+  });
+
+  it.skipIf(!python)('is python, in the middle of a generator', async () => {
+    const script = [
+      'import sys',
+      'def primes():',
+      '    found = []',
+      '    n = 2',
+      '    while True:',
+      '        if all(n % p for p in found): found.append(n); yield n',
+      '        n += 1',
+      'p = primes()',
+      'for i in range(20): print("round", i, sum(next(p) for _ in range(20)), flush=True)',
+      'sys.exit(4)',
+    ].join('\n');
+    const end = await travel(python, ['-S', '-c', script], { env: ['PYTHONDONTWRITEBYTECODE=1'] });
+    const expected = execFileSync(python, ['-S', '-c', script.replace('sys.exit(4)', '')], { encoding: 'utf8' });
+    expect(sorted(end.stdout)).toEqual(sorted(expected));
+    expect(end.status).toBe(4);
     expect(end.moves).toBeGreaterThan(0);
   });
 });
