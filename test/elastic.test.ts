@@ -1,5 +1,8 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import type { ThreadRow } from '@dmi/core';
-import { afterAll, afterEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Guests } from './cluster/guests.js';
 import { Processes, until } from './cluster/processes.js';
 
@@ -7,7 +10,10 @@ import { Processes, until } from './cluster/processes.js';
 
 const guests = new Guests();
 let cluster: Processes;
-afterEach(() => cluster.stop());
+afterEach(async () => {
+  await cluster?.stop();
+  rmSync(dirname(go), { recursive: true, force: true });
+});
 afterAll(() => guests.remove());
 
 function perNode(): Record<string, number> {
@@ -16,20 +22,27 @@ function perNode(): Record<string, number> {
   return counts;
 }
 
+/** A file that ends the programs that wait for it, once it is there. */
+let go: string;
+beforeEach(() => {
+  go = join(mkdtempSync(join(tmpdir(), 'dmi-go-')), 'go');
+});
+
 /** Every rank said every step, once, in order: no thread was lost, none ran twice. */
-function expectWhole(stdout: string, n: number, steps: number): void {
+function expectWhole(stdout: string, n: number): void {
   for (let rank = 0; rank < n; rank++) {
     const said = [...stdout.matchAll(new RegExp(`^rank ${rank} of ${n} step (\\d+)$`, 'gm'))].map(match =>
       Number(match[1]),
     );
-    expect(said).toEqual(Array.from({ length: steps }, (_, i) => i));
+    expect(said.length).toBeGreaterThan(5);
+    expect(said).toEqual(said.map((_, i) => i));
   }
 }
 
 describe('an elastic job', () => {
   it('spreads to nodes that join, leaves nodes that drain or get SIGTERM, and misses no step', async () => {
     cluster = await Processes.start(['a', 'b']);
-    const job = cluster.run('-n', '8', guests.build('steps'), '80', '100');
+    const job = cluster.run('-n', '8', guests.build('steps'), go, '100');
     await until('the job runs', () => job.stdout.includes('step 5'));
     await Promise.all([cluster.join('c'), cluster.join('d')]);
     await until(
@@ -44,9 +57,10 @@ describe('an elastic job', () => {
     for (const name of ['b', 'c']) expect((await cluster.agent(name).ended).status).toBe(0);
     expect(perNode()).toEqual({ d: 8 });
 
+    writeFileSync(go, '');
     const { stdout, status } = await job.ended;
     expect(status).toBe(0);
-    expectWhole(stdout, 8, 80);
+    expectWhole(stdout, 8);
     const log = job.log();
     const moved = log.filter(event => event.event === 'moved');
     expect(moved.filter(({ cause }) => cause === 'join')).toHaveLength(4);
@@ -66,13 +80,14 @@ describe('an elastic job', () => {
 
   it('refuses to drain the last node, in one line that names the job', async () => {
     cluster = await Processes.start(['a']);
-    const job = cluster.run('-n', '2', guests.build('steps'), '30', '100');
+    const job = cluster.run('-n', '2', guests.build('steps'), go, '100');
     await until('the job runs', () => job.stdout.includes('step 1'));
     const { stderr, status } = cluster.dmi('drain', 'a');
     expect(stderr).toMatch(
       /^dmi: cannot drain node a: it is the last node, and job \w+ runs on it\n {5}start another agent first/,
     );
     expect(status).toBe(1);
+    writeFileSync(go, '');
     expect((await job.ended).status).toBe(0);
   });
 
@@ -87,16 +102,17 @@ describe('an elastic job', () => {
       '--zone',
       '10000000000-10004000000',
       guests.build('steps'),
-      '60',
+      go,
       '100',
     );
     await until('the job runs', () => job.stdout.includes('step 3'));
     expect(cluster.dmi('drain', 'a').status).toBe(0);
     expect(perNode()).toEqual({ b: 2 });
     expect(cluster.hosts()).toHaveLength(2);
+    writeFileSync(go, '');
     const { stdout, status } = await job.ended;
     expect(status).toBe(0);
-    expectWhole(stdout, 2, 60);
+    expectWhole(stdout, 2);
     const log = job.log();
     expect(log.filter(({ event }) => event === 'collision')).toHaveLength(1);
     expect(log.filter(event => event.event === 'moved')).toMatchObject([{ from: 'a', to: 'b', collision: true }]);
@@ -114,15 +130,16 @@ describe('an elastic job', () => {
 
   it('runs two jobs side by side on nodes that come and go', async () => {
     cluster = await Processes.start(['a']);
-    const jobs = [1, 2].map(() => cluster.run('-n', '4', guests.build('steps'), '50', '100'));
+    const jobs = [1, 2].map(() => cluster.run('-n', '4', guests.build('steps'), go, '100'));
     await until('both run', () => jobs.every(({ stdout }) => stdout.includes('step 2')));
     await cluster.join('b');
     await until('both are spread', () => JSON.stringify(Object.entries(perNode()).sort()) === '[["a",4],["b",4]]');
     expect(cluster.dmi('drain', 'a').status).toBe(0);
+    writeFileSync(go, '');
     for (const job of jobs) {
       const { stdout, status } = await job.ended;
       expect(status).toBe(0);
-      expectWhole(stdout, 4, 50);
+      expectWhole(stdout, 4);
     }
   });
 });

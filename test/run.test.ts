@@ -6,7 +6,7 @@ import { Processes, running, until } from './cluster/processes.js';
 
 const guests = new Guests();
 let cluster: Processes;
-afterEach(() => cluster.stop());
+afterEach(() => cluster?.stop());
 afterAll(() => guests.remove());
 
 /** Lines by the rank they begin with, in the order they came. */

@@ -63,7 +63,7 @@ export class Processes {
   #runs = 0;
 
   private constructor() {
-    const { DMI_TOKEN: _token, DMI_ADDRESS: _address, DMI_HOST_BIN: _host, ...env } = process.env;
+    const { DMI_TOKEN: _token, DMI_ADDRESS: _address, ...env } = process.env;
     this.#env = { ...env, NO_COLOR: '1', DMI_CACHE_DIR: this.#dir };
   }
 

@@ -1,5 +1,6 @@
 /* An ordinary program, started N times: says what it is at, in order, from private memory of every kind that must move with it.
- *   steps STEPS MILLISECONDS [STATUS]     each rank takes STEPS steps, MILLISECONDS apart, and exits with STATUS if it is rank 1 */
+ *   steps STEPS MILLISECONDS [STATUS]     each rank takes STEPS steps, MILLISECONDS apart, and exits with STATUS if it is rank 1
+ *   steps FILE MILLISECONDS               as many as it takes until FILE is there */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,13 +10,14 @@ static int global = 1000;
 static __thread int local = 2000;
 
 int main(int argc, char **argv) {
+  const char *file = argc > 1 && argv[1][0] == '/' ? argv[1] : NULL;
   int steps = argc > 1 ? atoi(argv[1]) : 3, ms = argc > 2 ? atoi(argv[2]) : 0, status = argc > 3 ? atoi(argv[3]) : 0;
   const char *rank = getenv("DMI_RANK"), *size = getenv("DMI_SIZE");
   if (!rank || !size) return 99;
   char *heap = malloc(1 << 20);
   memset(heap, atoi(rank) + 1, 1 << 20);
   int onstack = 3000;
-  for (int i = 0; i < steps; i++) {
+  for (int i = 0; file ? access(file, F_OK) != 0 : i < steps; i++) {
     global++, local++, onstack++;
     for (int k = 0; k < 1 << 20; k += 4096)
       if (heap[k] != atoi(rank) + 1) return 98;
