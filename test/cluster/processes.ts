@@ -70,10 +70,15 @@ export class Processes {
   /** @param nodes names of the first agents */
   static async start(nodes: readonly string[]): Promise<Processes> {
     const cluster = new Processes();
-    const coordinator = cluster.#start(['coordinator', '--listen', '127.0.0.1:0', '--log-level', 'warn']);
-    cluster.#env.DMI_ADDRESS = await coordinator.firstLine();
-    await Promise.all(nodes.map(name => cluster.join(name)));
-    return cluster;
+    try {
+      const coordinator = cluster.#start(['coordinator', '--listen', '127.0.0.1:0', '--log-level', 'warn']);
+      cluster.#env.DMI_ADDRESS = await coordinator.firstLine();
+      await Promise.all(nodes.map(name => cluster.join(name)));
+      return cluster;
+    } catch (error) {
+      await cluster.stop();
+      throw error;
+    }
   }
 
   /** A directory and environment without any cluster, for `dmi run --local`. */
