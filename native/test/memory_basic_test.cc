@@ -181,16 +181,17 @@ TEST(Memory, HotPathsHitOnlyWhatIsHereAndValid) {
 }
 
 TEST(Memory, BadRequestsAreRefusedWithAReason) {
+  const auto bad_address = [](int error) { return error == EINVAL || error == EFAULT; };
   Cluster c(2);
   const auto a = c.map(0, 64, 2);
   char buf[256];
-  EXPECT_EQ(c.read(0, a + 128, buf, 1), EINVAL);
-  EXPECT_EQ(c.read(0, a + 120, buf, 9), EINVAL);
-  EXPECT_EQ(c.read(0, 0, buf, 9), EINVAL);
-  EXPECT_EQ(c.read(0, -5, buf, 9), EINVAL);
+  EXPECT_TRUE(bad_address(c.read(0, a + 128, buf, 1)));
+  EXPECT_TRUE(bad_address(c.read(0, a + 120, buf, 9)));
+  EXPECT_TRUE(bad_address(c.read(0, 0, buf, 9)));
+  EXPECT_TRUE(bad_address(c.read(0, -5, buf, 9)));
   EXPECT_EQ(c.read(0, a, buf, -1), EINVAL);
-  EXPECT_EQ(c.read(0, a, buf, INT64_MAX), EINVAL);
-  EXPECT_EQ(c.read(1, (77ll << 40) + 3, buf, 9), EINVAL);
+  EXPECT_TRUE(bad_address(c.read(0, a, buf, INT64_MAX)));
+  EXPECT_TRUE(bad_address(c.read(1, (77ll << 40) + 3, buf, 9)));
   EXPECT_EQ(c.read(0, a, buf, 0), 0);
   EXPECT_EQ(c.read(0, a, buf, 8, Mode::Put), EINVAL);
   EXPECT_EQ(c.write(0, a, buf, 8, Mode::Get), EINVAL);
@@ -203,8 +204,8 @@ TEST(Memory, BadRequestsAreRefusedWithAReason) {
   EXPECT_EQ(c.unmap(1, a + 64), EINVAL);
   EXPECT_EQ(c.unmap(1, a), 0);
   EXPECT_EQ(c.unmap(1, a), EINVAL);
-  EXPECT_EQ(c.read(0, a, buf, 8), EINVAL);
-  EXPECT_EQ(c.read(1, a, buf, 8), EINVAL);
+  EXPECT_TRUE(bad_address(c.read(0, a, buf, 8)));
+  EXPECT_TRUE(bad_address(c.read(1, a, buf, 8)));
 }
 
 TEST(Memory, MappingBeyondThePoolIsRefusedAndMemoryComesBack) {

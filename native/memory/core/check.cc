@@ -75,6 +75,9 @@ std::string EngineImpl::describe() const {
   }
   for (auto& [id, s] : ops_)
     if (s->op) all += text("\n   op %llx kind %d name %llx%s%s%s%s", (unsigned long long)id, (int)s->op->kind, (unsigned long long)s->op->addr, s->parking ? " parking" : "", s->resuming ? " resuming" : "", s->morphed ? " morphed" : "", s->park_wanted ? " park wanted" : "");
+  for (auto& [id, s] : ops_)
+    for (auto& part : s->parts)
+      if (!part.done) all += text("\n   op %llx lacks page %llx%s", (unsigned long long)id, (unsigned long long)part.key, part.fetch ? " (fetch)" : "");
   return all + "\n";
 }
 

@@ -55,9 +55,10 @@ void EngineImpl::on(MemberId from, uint64_t epoch, PageReq& m, Bytes data) {
     auto mine = data.first(bytes);
     data = data.subspan(bytes);
     OpState* local = nullptr;
+    bool departed = false;
     if (m.requester != self_ && !view_.has(m.requester)) {
-      if (m.since <= view_.epoch()) continue;  // it has left: nobody waits for the answer
-      if (read && m.mode != Mode::Get) {       // it has joined in a view that we have not seen; only members may be sharers
+      departed = m.since <= view_.epoch();     // nobody waits for the answer; but the page may have to be created
+      if (!departed && read && m.mode != Mode::Get) {       // it has joined in a view that we have not seen; only members may be sharers
         PageReq one = m;
         one.parts = {part};
         future_.emplace_back(m.since, Stored{from, encode(one, epoch, kInline), {}});
@@ -72,7 +73,7 @@ void EngineImpl::on(MemberId from, uint64_t epoch, PageReq& m, Bytes data) {
     }
     auto* map = store_.mapping(mapping_of(part.key));
     if (map && map->dead.load(std::memory_order_relaxed)) {
-      answer_error(m.requester, m.op, part.index, EINVAL);
+      answer_error(m.requester, m.op, part.index, EFAULT);
       continue;
     }
     if (!map && (m.flags & PageReq::kViaHome)) {
@@ -84,13 +85,14 @@ void EngineImpl::on(MemberId from, uint64_t epoch, PageReq& m, Bytes data) {
     }
     auto* p = map ? map->find(index_of(part.key)) : nullptr;
     const bool owned = p && p->role == Role::Owned;
+    if (departed && !(m.flags & PageReq::kCreate)) continue;
     if (!owned && !(m.flags & PageReq::kViaHome)) {
       home_part(head, part, mine, epoch, from);
       continue;
     }
     if (index_of(part.key) >= static_cast<uint64_t>(map->page_count) || part.off > static_cast<uint64_t>(map->page_size) ||
         part.len > static_cast<uint64_t>(map->page_size) - part.off || (m.kind == OpKind::Fad && part.len != 8)) {
-      answer_error(m.requester, m.op, part.index, EINVAL);
+      answer_error(m.requester, m.op, part.index, EFAULT);
       continue;
     }
     if (!p) p = &store_.get(*map, index_of(part.key));
@@ -112,6 +114,7 @@ void EngineImpl::on(MemberId from, uint64_t epoch, PageReq& m, Bytes data) {
       local->parts[t.index].sinking = kNoMember;
     }
     if (!owned && (m.flags & PageReq::kCreate)) become_owner(*p, PageFrame::make(map->page_size), 0, {});
+    if (departed) continue;
     if (p->role == Role::Owned) {
       accept(*p, std::move(t));
     } else {  // we are to be the owner, and the page (or the order to create it) is on its way
@@ -428,7 +431,9 @@ void EngineImpl::reroute(PageTask& t, PageKey key, MemberId to) {
   if (t.transfer_to != kNoMember) return;
   if (t.local) return start_part(*t.local, t.index);
   const PageReq head{t.requester, t.since, t.op, t.kind, t.mode, 0, t.tag, t.in_size, t.out_size, 0, 0, {}};
-  add_part(to, head, {t.index, key, t.off, t.len}, {t.own});
+  // To a member that is leaving only what it waits for may be sent: it might be gone before the rest arrives.
+  if (view_.is_active(to)) add_part(to, head, {t.index, key, t.off, t.len}, {t.own});
+  else home_part(head, {t.index, key, t.off, t.len}, t.own, view_.epoch(), self_);
 }
 
 void EngineImpl::on(MemberId from, uint64_t, Granted& m, Bytes) {

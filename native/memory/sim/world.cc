@@ -83,6 +83,11 @@ void World::retire(MemberId id) {
     if (ends.second == id) wire.frames.clear();
 }
 
+void World::inject(MemberId from, MemberId to, Frame frame) {
+  wires_[{from, to}].frames.push_back(std::move(frame));
+  busy_.emplace_back(from, to);
+}
+
 void World::take(Node& n, Outbox& out) {
   for (auto& s : out.sends) {
     if (!nodes_.count(s.to)) {

@@ -57,6 +57,7 @@ class World {
   uint64_t epoch() const { return epoch_; }
   size_t in_flight() const { return busy_.size(); }
   uint64_t delivered() const { return delivered_; }
+  void inject(MemberId from, MemberId to, Frame frame);  // as if `from` had sent it
   // The frames that a member has sent to another and that have not arrived: tests may look at or spoil them.
   std::deque<Frame>& wire(MemberId from, MemberId to) { return wires_[{from, to}].frames; }
   std::vector<std::string> problems;  // hang-ups, warnings, failed checks
