@@ -53,6 +53,10 @@ int64_t DMI_thread(int64_t addr) {
 void DMI_main(int argc, char **argv) {
   prepare(argc, argv);
   shared.data[0] = map(4 * shared.threads, 1);
+  int32_t id;
+  int64_t size = 8;
+  if (!DMI_new_object(&id, &size, 1, NULL)) end_if_not_yet("object");
+  CHECK(DMI_delete_object(&id, 1, NULL));
   run_threads();
   unmap(shared.data[0]);
   finish("object");
