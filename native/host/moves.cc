@@ -78,7 +78,11 @@ MoveOutcome Moves::send(ThreadKey thread, memory::MemberId to, bool self) {
   if (!g) return failed("gone", "it is not on this host (it has ended, or moved already)");
   if (to == host.config().member) return failed("refused", "it is already on node " + std::to_string(to));
   if (g->role == DMI_ROLE_FUNCTION) return failed("refused", "it serves DMI_function and belongs to its host");
-  if (g->moving.exchange(true)) return failed("busy", "another move of it is under way");
+  while (g->moving.exchange(true)) {
+    // A thread that asks for its own move stands still until it is answered: it waits for the other move to end.
+    if (!self) return failed("busy", "another move of it is under way");
+    std::this_thread::sleep_for(std::chrono::microseconds(200));
+  }
   struct Unmark { Guest& g; ~Unmark() { g.moving = false; } } unmark{*g};
   if (self && !g->self_move) return failed("busy", "another move came first");
 

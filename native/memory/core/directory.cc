@@ -50,7 +50,7 @@ void EngineImpl::serve_part(ShardContent& shard, const PageReq& head, const Page
     return;
   }
   if (m->dead.load(std::memory_order_relaxed) || index_of(part.key) >= static_cast<uint64_t>(m->page_count))
-    return answer_error(head.requester, head.op, part.index, EINVAL);
+    return answer_error(head.requester, head.op, part.index, EFAULT);
   auto [at, fresh] = shard.pages.try_emplace(part.key);
   auto& e = at->second;
   if (fresh) e.owner = first_owner(part.key);

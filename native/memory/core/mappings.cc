@@ -75,7 +75,7 @@ void EngineImpl::on(MemberId from, uint64_t, MapReq& m, Bytes) {
     case MapReq::Lookup: {
       auto at = a->live.find(m.id);
       if (at == a->live.end()) {
-        r.error = EINVAL;
+        r.error = EFAULT;
       } else {
         r.page_size = at->second.page_size;
         r.page_count = at->second.page_count;
@@ -186,10 +186,10 @@ void EngineImpl::bury(uint32_t id) {
         const auto key = p->key;
         refusals_.erase(key);
         store_.release(*p);
-        if (w->busy) answer(w->current, EINVAL);
+        if (w->busy) answer(w->current, EFAULT);
         for (auto& t : w->queue)
-          if (t.transfer_to == kNoMember) answer(t, EINVAL);
-        for (auto& r : w->readers) finish_part(*r.op, r.index, EINVAL, {});
+          if (t.transfer_to == kNoMember) answer(t, EFAULT);
+        for (auto& r : w->readers) finish_part(*r.op, r.index, EFAULT, {});
         for (auto* s : w->watchers) rewatch_.push_back(s->id);
       } else {
         store_.release(*p);
@@ -209,7 +209,7 @@ void EngineImpl::bury(uint32_t id) {
     }
     forget_waiters(shard.here->sync, id);
   }
-  handle_again(again);  // they are answered with EINVAL
+  handle_again(again);  // they are answered with EFAULT
 }
 
 }  // namespace dmi::memory

@@ -50,7 +50,7 @@ bool EngineImpl::start(Op* op) {
   const auto need = [&](GlobalAddr addr, int64_t size, Mapping*& m) {  // 0 fine, 1 being looked up, 2 refused
     m = store_.mapping(mapping_of(static_cast<uint64_t>(addr)));
     if (addr <= 0 || (m && m->dead.load(std::memory_order_relaxed))) {
-      refuse(EINVAL, text("address 0x%llx is not mapped", static_cast<unsigned long long>(addr)));
+      refuse(EFAULT, text("address 0x%llx is not mapped", static_cast<unsigned long long>(addr)));
       return 2;
     }
     if (size < 0) {
@@ -60,7 +60,7 @@ bool EngineImpl::start(Op* op) {
     if (!m) {
       const auto id = mapping_of(static_cast<uint64_t>(addr));
       if (id == 0 || id > kMaxMapping) {
-        refuse(EINVAL, text("address 0x%llx is not mapped", static_cast<unsigned long long>(addr)));
+        refuse(EFAULT, text("address 0x%llx is not mapped", static_cast<unsigned long long>(addr)));
         return 2;
       }
       look_up(id);
@@ -70,7 +70,7 @@ bool EngineImpl::start(Op* op) {
     const auto off = static_cast<uint64_t>(addr) & kOffsetMask;
     const auto bytes = static_cast<uint64_t>(m->bytes());
     if (off > bytes || static_cast<uint64_t>(size) > bytes - off || (off == bytes && size == 0 && op->mode != Mode::Get)) {
-      refuse(EINVAL, text("0x%llx + %lld is past the end of its mapping of %lld bytes", static_cast<unsigned long long>(addr),
+      refuse(EFAULT, text("0x%llx + %lld is past the end of its mapping of %lld bytes", static_cast<unsigned long long>(addr),
                           static_cast<long long>(size), static_cast<long long>(m->bytes())));
       return 2;
     }
@@ -227,7 +227,7 @@ PageTask EngineImpl::local_task(OpState& s, uint32_t index) {
 void EngineImpl::start_part(OpState& s, uint32_t index) {
   auto& part = s.parts[index];
   auto& m = *store_.mapping(mapping_of(part.key));
-  if (m.dead.load(std::memory_order_relaxed)) return finish_part(s, index, EINVAL, {});
+  if (m.dead.load(std::memory_order_relaxed)) return finish_part(s, index, EFAULT, {});
   auto* p = m.find(index_of(part.key));
   if (p && p->role == Role::Owned) return accept(*p, local_task(s, index));
   const bool read = s.watching || s.op->kind == OpKind::Read;
@@ -304,8 +304,8 @@ void EngineImpl::finish_part(OpState& s, uint32_t index, int error, Bytes data, 
   part.done = true;
   if (error) {
     const auto key = part.key;
-    if (error == EINVAL)
-      fail_op(s, EINVAL, text("page %llu of mapping %u is not mapped any more", static_cast<unsigned long long>(index_of(key)), mapping_of(key)));
+    if (error == EFAULT)
+      fail_op(s, EFAULT, text("page %llu of mapping %u is not mapped any more", static_cast<unsigned long long>(index_of(key)), mapping_of(key)));
     else if (error == ENOSYS)
       fail_op(s, ENOSYS, "the program has no DMI_function to run, or its owner cannot run one");
     else

@@ -162,7 +162,7 @@ void EngineImpl::serve_sync(ShardContent& shard, SyncReq& m, Bytes data) {
     case static_cast<uint8_t>(OpKind::ObjectDestroy): {
       const auto mutex = s.mutexes.find(m.name);
       const auto condition = s.conditions.find(m.name);
-      const bool busy = (mutex != s.mutexes.end() && !mutex->second.queue.empty()) || condition != s.conditions.end() || s.barriers.count(m.name);
+      const bool busy = (mutex != s.mutexes.end() && (mutex->second.holder || !mutex->second.queue.empty())) || condition != s.conditions.end() || s.barriers.count(m.name);
       if (busy) return done(EBUSY);
       if (mutex != s.mutexes.end()) s.mutexes.erase(mutex);
       return done(0);
