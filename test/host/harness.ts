@@ -11,7 +11,7 @@ import { Packr } from 'msgpackr';
 
 export const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 export const HOST = process.env.DMI_HOST_BIN || join(ROOT, 'native/build/bin/dmi-host');
-const DMICC = join(HOST, '../dmicc');
+const DMICC = process.env.DMICC || join(ROOT, 'native/build/bin/dmicc');
 const packr = new Packr({ useRecords: false, int64AsType: 'number' });
 
 /** A message of the control channel; `t` names it. */
@@ -175,7 +175,6 @@ let moves = 0;
 /** Hosts of one job on one machine. */
 export class Job {
   readonly hosts: Host[] = [];
-  /** Where each thread is, by what hosts say. */
   constructor(
     readonly program: string,
     readonly options: JobOptions = {},
