@@ -86,7 +86,10 @@ void EngineImpl::on(MemberId from, uint64_t epoch, PageReq& m, Bytes data) {
     auto* p = map ? map->find(index_of(part.key)) : nullptr;
     const bool owned = p && p->role == Role::Owned;
     if (departed && !(m.flags & PageReq::kCreate)) continue;
-    if (!owned && !(m.flags & PageReq::kViaHome)) {
+    // The home forwards to the owner. But it may have been the home of an older view, and its successor have ordered the
+    // page away since: then the request goes back to the home. It stays when the page is surely on its way here.
+    const bool expected = (m.flags & PageReq::kCreate) || ((m.flags & PageReq::kViaHome) && (from == self_ || (p && p->work && p->work->acquiring)));
+    if (!owned && !expected) {
       home_part(head, part, mine, epoch, from);
       continue;
     }
@@ -453,13 +456,13 @@ void EngineImpl::on(MemberId from, uint64_t, Granted& m, Bytes) {
     const auto by = std::exchange(w.offered_by, kNoMember);
     if (by != kNoMember) send(by, OfferAns{{m.key}});
     if (p.role != Role::Owned) {
-      std::vector<PageTask> mine;
+      std::vector<PageTask> all;
       for (auto& t : w.queue)
-        if (t.local) mine.push_back(std::move(t));
-      std::erase_if(w.queue, [](auto& t) { return t.local != nullptr; });
-      for (auto& t : mine) {
-        t.local->parts[t.index].put_only = true;  // perhaps the home knows already that we are leaving
-        start_part(*t.local, t.index);
+        if (t.transfer_to == kNoMember) all.push_back(std::move(t));
+      std::erase_if(w.queue, [](auto& t) { return t.transfer_to == kNoMember; });
+      for (auto& t : all) {
+        if (t.local) t.local->parts[t.index].put_only = true;  // perhaps the home knows already that we are leaving
+        reroute(t, m.key, kNoMember);
       }
     }
   }
