@@ -20,7 +20,7 @@ export async function run(cluster: Cluster, screen: Screen, options: RunOptions)
   let nodes: Readonly<Record<string, number>> = Object.fromEntries(cluster.names.map(name => [name, 0]));
   let at = { iteration: 0, residual: 1 };
   const pending = [...options.steps];
-  const underWay: Promise<void>[] = [];
+  let changes: Promise<void> = Promise.resolve(); // one step after the other
   let fail: (error: unknown) => void = () => {};
   const failed = new Promise<never>((_, reject) => {
     fail = reject;
@@ -40,7 +40,8 @@ export async function run(cluster: Cluster, screen: Screen, options: RunOptions)
       const next = pending[0];
       if (next && expected !== null && line.iteration >= next.at * expected) {
         pending.shift();
-        underWay.push(apply(cluster, screen, next).catch(fail));
+        changes = changes.then(() => apply(cluster, screen, next));
+        changes.catch(fail);
       }
       screen.show({ title, ...at, expected, nodes });
     },
@@ -51,7 +52,7 @@ export async function run(cluster: Cluster, screen: Screen, options: RunOptions)
     },
   });
   const result = await Promise.race([job, failed]);
-  await Promise.race([Promise.all(underWay), failed]);
+  await changes;
   screen.settle();
   if (pending.length > 0)
     throw new Error('the job ended before the cluster had changed: the deck is too small for this');
