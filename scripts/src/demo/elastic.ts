@@ -20,6 +20,7 @@ export async function run(cluster: Cluster, screen: Screen, options: RunOptions)
   let nodes: Readonly<Record<string, number>> = Object.fromEntries(cluster.names.map(name => [name, 0]));
   let at = { iteration: 0, residual: 1 };
   const pending = [...options.steps];
+  let done = 0;
   let changes: Promise<void> = Promise.resolve(); // one step after the other
   let fail: (error: unknown) => void = () => {};
   const failed = new Promise<never>((_, reject) => {
@@ -40,7 +41,7 @@ export async function run(cluster: Cluster, screen: Screen, options: RunOptions)
       const next = pending[0];
       if (next && expected !== null && line.iteration >= next.at * expected) {
         pending.shift();
-        changes = changes.then(() => apply(cluster, screen, next));
+        changes = changes.then(() => apply(cluster, screen, next)).then(() => void done++);
         changes.catch(fail);
       }
       screen.show({ title, ...at, expected, nodes });
@@ -52,10 +53,9 @@ export async function run(cluster: Cluster, screen: Screen, options: RunOptions)
     },
   });
   const result = await Promise.race([job, failed]);
-  await changes;
   screen.settle();
-  if (pending.length > 0)
-    throw new Error('the job ended before the cluster had changed: the deck is too small for this');
+  if (done < options.steps.length)
+    throw new Error('the job ended before the cluster had changed as planned: take a finer mesh (a smaller --size)');
   return result;
 }
 
