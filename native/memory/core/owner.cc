@@ -432,7 +432,14 @@ void EngineImpl::hand_over(Page& p, MemberId to) {
 
 void EngineImpl::reroute(PageTask& t, PageKey key, MemberId to) {
   if (t.transfer_to != kNoMember) return;
-  if (t.local) return start_part(*t.local, t.index);
+  if (t.local) {
+    auto& part = t.local->parts[t.index];
+    if (part.fetch) {  // it had been sent as a fetch and come back: that fetch is over
+      part.fetch = false;
+      if (auto* p = store_.find(key); p && p->work && p->work->fetches > 0) p->work->fetches--;
+    }
+    return start_part(*t.local, t.index);
+  }
   const PageReq head{t.requester, t.since, t.op, t.kind, t.mode, 0, t.tag, t.in_size, t.out_size, 0, 0, {}};
   // To a member that is leaving only what it waits for may be sent: it might be gone before the rest arrives.
   if (view_.is_active(to)) add_part(to, head, {t.index, key, t.off, t.len}, {t.own});
