@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ROOT } from './cluster/guests.js';
 import { type Command, Processes, pause, until } from './cluster/processes.js';
@@ -21,6 +21,11 @@ function path(name: string): string {
 
 let cluster: Processes;
 afterAll(() => cluster?.stop());
+
+function isRunning(job: Command): boolean {
+  if (!job.events || !existsSync(job.events)) return false; // the command is still starting
+  return job.log().some(event => event.event === 'job' && event.state === 'running');
+}
 
 async function expectOk(name: string, job: Command): Promise<void> {
   const { stdout, stderr, status } = await job.ended;
@@ -57,14 +62,12 @@ describe('while a node joins and one leaves', () => {
   it.each(batches)('$names', async ({ names }) => {
     await cluster?.stop();
     cluster = await Processes.start(['a', 'b']);
-    const seconds = '10'; // rounds go on at least this long
+    const seconds = '15'; // rounds go on at least this long
     const jobs = names.map(name => cluster.run('-n', '4', '--timeout', '120', '--', path(name), seconds));
-    await until('all run', () =>
-      jobs.every(job => job.log().some(event => event.event === 'job' && event.state === 'running')),
-    );
-    await pause(1500);
+    await until('all run', () => jobs.every(isRunning), 60);
+    await pause(1000);
     await cluster.join('c');
-    await pause(1500);
+    await pause(1000);
     expect(cluster.dmi('drain', 'a').stdout).toMatch(/^a drained in/);
     await Promise.all(jobs.map((job, i) => expectOk(names[i] ?? '', job)));
     expect(jobs.flatMap(job => job.log()).some(({ event }) => event === 'moved')).toBe(true);
