@@ -18,6 +18,7 @@
 namespace dmi::host {
 namespace {
 
+constexpr size_t kRemembered = 10'000;   // arrivals whose repeated commits are still answered; a repeat comes within the peer timeout
 constexpr double kPauseTimeout = 20;  // seconds until a thread that does not come to rest is left alone
 
 uint64_t random_id() {
@@ -327,7 +328,12 @@ bool Moves::commit_held(uint64_t id) {
   if (it == held_.end()) return running_.contains(id);
   const Held h = it->second;
   held_.erase(it);
-  running_[id] = true;
+  running_.insert(id);
+  running_order_.push_back(id);
+  if (running_order_.size() > kRemembered) {
+    running_.erase(running_order_.front());
+    running_order_.pop_front();
+  }
   hold.unlock();
   Host& host = Host::get();
   for (int s : {1, 2}) host.output().preset(h.guest->key, s, h.guest->carried[s - 1]);

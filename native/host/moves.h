@@ -16,12 +16,14 @@
 // makes an undecided source abort). If neither can reach the other for the peer timeout, the job fails, saying so.
 #pragma once
 #include <condition_variable>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <span>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "guest.h"
@@ -69,7 +71,8 @@ class Moves {
   std::vector<Extent> leaving_;
   std::unordered_map<uint64_t, Decision> decisions_;  // source: of moves that have sent an offer
   std::unordered_map<uint64_t, Held> held_;           // destination: ready, waiting for the decision
-  std::unordered_map<uint64_t, bool> running_;        // destination: committed lately (answers repeated commits)
+  std::unordered_set<uint64_t> running_;              // destination: committed lately (answers repeated commits)
+  std::deque<uint64_t> running_order_;                // the same, oldest first
 };
 
 }  // namespace dmi::host
