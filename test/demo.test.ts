@@ -15,7 +15,7 @@ describe('npm run demo', () => {
   let summary: Summary;
 
   beforeAll(() => {
-    const args = ['scripts/dist/demo/main.js', '--json', '--size', '6', '--output', output];
+    const args = ['scripts/dist/demo/main.js', '--json', '--size', '4.5', '--output', output];
     const run = spawnSync(process.execPath, args, { cwd: root, encoding: 'utf8', timeout: 240_000 });
     expect(run.status, run.stderr).toBe(0);
     stdout = run.stdout;

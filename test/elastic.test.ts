@@ -63,7 +63,8 @@ describe('an elastic job', () => {
     expectWhole(stdout, 8);
     const log = job.log();
     const moved = log.filter(event => event.event === 'moved');
-    expect(moved.filter(({ cause }) => cause === 'join')).toHaveLength(4);
+    // Two joins planned one after the other may move a thread twice.
+    expect(moved.filter(({ cause }) => cause === 'join').length).toBeGreaterThanOrEqual(4);
     expect(moved.filter(({ cause }) => cause === 'drain').length).toBeGreaterThanOrEqual(6);
     for (const { bytes, seconds } of moved) {
       expect(bytes).toBeGreaterThan(1 << 20); // each thread has a MiB of heap

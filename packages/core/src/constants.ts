@@ -27,3 +27,5 @@ export const BEATS_MISSED = 5;
 export const GRACE_MS = 30_000;
 /** A peer that connected has this long to complete the handshake. */
 export const HANDSHAKE_MS = 5_000;
+/** How long a client or an agent waits for the answer to its greeting; a busy machine takes its time. */
+export const CONNECT_MS = 15_000;

@@ -29,10 +29,10 @@ function play(name: string, script: string): Promise<{ heard: FromHost[]; logged
   });
 }
 
-/** A shell script that writes messages to its control channel and then does something. */
+/** A shell script that reads its job's first bytes, writes messages to its control channel and then does something. */
 function says(messages: readonly (object | Buffer)[], then: string): string {
   const bytes = Buffer.concat(messages.map(message => (message instanceof Buffer ? message : frame(message))));
-  return `#!/bin/sh\nprintf '${[...bytes].map(byte => `\\${byte.toString(8).padStart(3, '0')}`).join('')}' >&3\n${then}\n`;
+  return `#!/bin/sh\nhead -c 4 <&3 >/dev/null\nprintf '${[...bytes].map(byte => `\\${byte.toString(8).padStart(3, '0')}`).join('')}' >&3\n${then}\n`;
 }
 
 describe('HostProcess', () => {

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { GenericSchema } from 'valibot';
 import { WebSocket } from 'ws';
-import { HANDSHAKE_MS, MAGIC, MAX_MESSAGE, VERSION, WIRE_VERSION } from '../constants.js';
+import { CONNECT_MS, MAGIC, MAX_MESSAGE, VERSION, WIRE_VERSION } from '../constants.js';
 import { asDmiError, DmiError, type ErrorCode } from '../errors.js';
 import {
   type Challenge,
@@ -50,13 +50,13 @@ export function connect(options: ConnectOptions): Promise<{ peer: Peer<object>; 
     const socket = new WebSocket(address, {
       maxPayload: MAX_MESSAGE,
       perMessageDeflate: false,
-      handshakeTimeout: HANDSHAKE_MS,
+      handshakeTimeout: CONNECT_MS,
     });
     let settled = false;
     const peer = new Peer<object>(socket, error => fail(reachable(address, error)));
     const timer = setTimeout(
-      () => fail(new DmiError('timeout', `${address} did not answer within ${HANDSHAKE_MS / 1000} s`)),
-      HANDSHAKE_MS,
+      () => fail(new DmiError('timeout', `${address} did not answer within ${CONNECT_MS / 1000} s`)),
+      CONNECT_MS,
     );
     const fail = (error: DmiError) => {
       if (settled) return options.onBad(error);
