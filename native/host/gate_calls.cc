@@ -442,17 +442,49 @@ Next Host::create(Guest& g, dmi_gate_create* a) {
     id = next_reply_++;
     replies_[id] = {&g, a};
   }
-  Writer w;
-  w.num<uint8_t>(kStart);
-  w.num(id);
-  w.num(a->role), w.num(a->rank), w.num(a->count), w.num(a->arg), w.num(a->stack_size);
-  w.text(g.name());
   g.lock.lock();
   g.submitting = true;
   g.completed = false;
   g.lock.unlock();
-  member_->send_app(to, w.view());
+  ask_for_thread(to, id, *a, g.name());
   return block(g);
+}
+
+void Host::ask_for_thread(memory::MemberId to, uint64_t reply, const dmi_gate_create& a, const std::string& by) {
+  Writer w;
+  w.num<uint8_t>(kStart);
+  w.num(reply);
+  w.num(a.role), w.num(a.rank), w.num(a.count), w.num(a.arg), w.num(a.stack_size);
+  w.text(by);
+  member_->send_app(to, w.view());
+}
+
+// The node asked for a thread is leaving: if any will do, another one is asked once this host knows of the change.
+void Host::create_elsewhere(uint64_t reply) {
+  CreateReply r;
+  {
+    std::lock_guard hold(replies_mutex_);
+    r = replies_.at(reply);
+  }
+  std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  const memory::MemberId to = choose_member();
+  if (to != config_.member) return ask_for_thread(to, reply, *r.args, r.guest->name());
+  {
+    std::lock_guard hold(replies_mutex_);
+    replies_.erase(reply);
+  }
+  StartRequest q;
+  q.role = r.args->role, q.rank = r.args->rank, q.count = r.args->count, q.arg = r.args->arg, q.stack = r.args->stack_size;
+  q.joinable = true;
+  q.by = r.guest->name();
+  int64_t result = 0;
+  try {
+    const auto fresh = start_guest(q);
+    r.args->created = {fresh->dmi_id(), fresh->thread_id()};
+  } catch (const Error& e) {
+    result = fail(*r.guest, ENOMEM, e.what());
+  }
+  wake(*r.guest, result);
 }
 
 void Host::app_message(memory::MemberId from, std::span<const std::byte> bytes) {
@@ -474,9 +506,11 @@ void Host::app_message(memory::MemberId from, std::span<const std::byte> bytes) 
         const auto g = start_guest(q);
         w.num<uint64_t>(g->key);
         w.text("");
+        w.num<bool>(false);
       } catch (const Error& e) {
         w.num<uint64_t>(0);
         w.text(e.what());
+        w.num<bool>(e.code == "leaving");
       }
       member_->send_app(from, w.view());
     });
@@ -485,15 +519,17 @@ void Host::app_message(memory::MemberId from, std::span<const std::byte> bytes) 
   if (kind == kStarted) {
     const auto key = r.num<uint64_t>();
     const std::string why = r.text();
+    const bool leaving = r.num<bool>();
     std::unique_lock hold(replies_mutex_);
     auto it = replies_.find(id);
     if (!r.ok() || it == replies_.end()) return;
     const CreateReply reply = it->second;
+    if (leaving && reply.args->dmi_id == -1) return run_in_helper([this, id] { create_elsewhere(id); });
     replies_.erase(it);
     hold.unlock();
     int64_t result = 0;
     if (key) reply.args->created = {static_cast<int32_t>(key >> 32), static_cast<int32_t>(key & 0xffffffff)};
-    else result = fail(*reply.guest, ENOMEM, "node " + std::to_string(from) + " could not start the thread: " + why);
+    else result = fail(*reply.guest, leaving ? ESRCH : ENOMEM, "node " + std::to_string(from) + " could not start the thread: " + why);
     wake(*reply.guest, result);
     return;
   }
@@ -515,7 +551,7 @@ Next Host::migrate(Guest& g, dmi_gate_migrate* a) {
     g.state = State::Paused;
     g.rest = Rest::Run;
     g.lock.unlock();
-    moves().request(key, a->dmi_id, [](const MoveOutcome&) {}, true);
+    moves().request(key, a->dmi_id, [this, key](const MoveOutcome& o) { if (o.ok) moves().report(nullptr, key, o); }, true);
     return Next::Gone;
   }
   auto target = find(key);

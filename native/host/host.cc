@@ -125,6 +125,11 @@ void Host::begin(JobConfig config) {
     moves_->incoming(fd, service, from, extra);
   };
   c.log = [this](int level, std::string_view line) { control_.log(level, std::string(line)); };
+  departure_.empty = [this] {
+    std::lock_guard hold(guests_mutex_);
+    return std::all_of(guests_.begin(), guests_.end(), [](const auto& g) { return g.second->role == DMI_ROLE_FUNCTION; });
+  };
+  departure_.begin = [this] { member_->drain(); };
   member_ = memory::Member::start(m, c);
   fast_member = member_.get();
   map_gate();
@@ -217,6 +222,10 @@ void Host::fatal(const std::string& reason) {
 // ---- threads ---------------------------------------------------------------------------------------------------------
 
 std::shared_ptr<Guest> Host::start_guest(const StartRequest& request) {
+  // The resident instance for DMI_function is no thread of the job: pages that are still here may need it.
+  const bool thread = request.role != DMI_ROLE_FUNCTION;
+  if (thread && !departure_.enter()) throw Error("leaving", "node " + config_.node + " is leaving the job");
+  struct Exit { Departure* d; ~Exit() { if (d) d->exit(); } } exit{thread ? &departure_ : nullptr};
   auto g = std::make_shared<Guest>();
   const int32_t number = next_thread_.fetch_add(1);
   g->key = static_cast<ThreadKey>(static_cast<uint32_t>(config_.member)) << 32 | static_cast<uint32_t>(number);
@@ -260,11 +269,13 @@ std::shared_ptr<Guest> Host::find(ThreadKey key) {
 
 void Host::forget(ThreadKey key) {
   std::shared_ptr<Guest> last;  // destroyed after the lock is released: unmapping takes its time
-  std::lock_guard hold(guests_mutex_);
+  std::unique_lock hold(guests_mutex_);
   auto it = guests_.find(key);
   if (it == guests_.end()) return;
   last = std::move(it->second);
   guests_.erase(it);
+  hold.unlock();
+  departure_.thread_gone();
 }
 
 std::vector<std::shared_ptr<Guest>> Host::guests() {
@@ -288,7 +299,7 @@ Next Host::finish(Worker&, Guest& g, int status) {
   if (g.role == DMI_ROLE_FUNCTION) fatal("the instance that runs DMI_function ended with status " + std::to_string(status));
   output_.flush(g.key);
   const ThreadKey key = g.key;
-  nlohmann::json exited = {{"t", "exited"}, {"thread", g.name()}, {"status", status}, {"result", std::to_string(g.result)}, {"main", g.main}};
+  nlohmann::json exited = {{"t", "exited"}, {"thread", g.name()}, {"status", status}, {"result", std::to_string(g.result)}, {"main", g.main}, {"moves", g.moves}};
   if (g.has_event) {
     auto* op = new memory::Op;
     op->kind = memory::OpKind::EventSet;

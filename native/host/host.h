@@ -13,6 +13,7 @@
 #include "../memory/member.h"
 #include "codec.h"
 #include "control.h"
+#include "departure.h"
 #include "error.h"
 #include "guest.h"
 #include "loader.h"
@@ -72,6 +73,7 @@ class Host {
   Scheduler& scheduler() { return scheduler_; }
   Control& control() { return control_; }
   Moves& moves() { return *moves_; }
+  Departure& departure() { return departure_; }
   const std::string& build() const { return build_; }
 
   // ---- threads (any host thread)
@@ -116,6 +118,8 @@ class Host {
   int64_t nodes(dmi_gate_nodes* args);
   bool fill_operation(Guest& g, const dmi_gate_op& args, Pending& p, int64_t& error);
   memory::MemberId choose_member();
+  void ask_for_thread(memory::MemberId to, uint64_t reply, const dmi_gate_create& a, const std::string& by);
+  void create_elsewhere(uint64_t reply);  // the member asked is leaving
   void finish_pending(Pending& p);
   void asynchronous_done(Pending& p);
   void resume_operation(Pending& p);
@@ -130,6 +134,7 @@ class Host {
   std::unique_ptr<Moves> moves_;
   Program program_;
   Output output_;
+  Departure departure_;
 
   mutable std::mutex guests_mutex_;
   std::unordered_map<ThreadKey, std::shared_ptr<Guest>> guests_;

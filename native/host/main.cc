@@ -94,7 +94,7 @@ void dispatch(const json& m) {
     else if (t == "view") host.apply_view(m);
     else if (t == "start") start(m);
     else if (t == "move") host.moves().command(m.at("move").get<std::string>(), parse_thread(m.at("thread").get<std::string>()), m.at("to").get<int>());
-    else if (t == "drain") host.member().drain();
+    else if (t == "drain") host.departure().ask();
     else if (t == "query") {
       json r = host.report();
       r["t"] = "report";

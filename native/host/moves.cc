@@ -44,6 +44,12 @@ int64_t available_memory() {
   return kib < 0 ? INT64_MAX : kib * 1024;
 }
 
+// A thread on its way in or out keeps the host from leaving.
+struct Visit {
+  bool admitted = Host::get().departure().enter();
+  ~Visit() { if (admitted) Host::get().departure().exit(); }
+};
+
 Writer id_only(uint64_t id) {
   Writer w;
   w.num(id);
@@ -59,15 +65,19 @@ void Moves::request(ThreadKey thread, memory::MemberId to, std::function<void(co
 }
 
 void Moves::command(const std::string& move, ThreadKey thread, memory::MemberId to) {
-  request(thread, to, [move, thread](const MoveOutcome& o) {
-    Host::get().control().send({{"t", "moved"}, {"move", move}, {"thread", thread_name(thread)}, {"ok", o.ok}, {"code", o.code},
-                                {"reason", o.reason}, {"bytes", o.bytes}, {"seconds", o.seconds}, {"pauseSeconds", o.pause}});
-  });
+  request(thread, to, [this, move, thread](const MoveOutcome& o) { report(move, thread, o); });
+}
+
+void Moves::report(const nlohmann::json& move, ThreadKey thread, const MoveOutcome& o) {
+  Host::get().control().send({{"t", "moved"}, {"move", move}, {"thread", thread_name(thread)}, {"ok", o.ok}, {"code", o.code},
+                              {"reason", o.reason}, {"bytes", o.bytes}, {"seconds", o.seconds}, {"pauseSeconds", o.pause},
+                              {"moves", o.moves}});
 }
 
 MoveOutcome Moves::send(ThreadKey thread, memory::MemberId to, bool self) {
   Host& host = Host::get();
   const double begin = monotonic_seconds();
+  Visit visit;  // until the destination has confirmed, this host must stay
   auto failed = [&](std::string code, std::string reason) {
     MoveOutcome o;
     o.code = std::move(code);
@@ -75,7 +85,7 @@ MoveOutcome Moves::send(ThreadKey thread, memory::MemberId to, bool self) {
     o.seconds = monotonic_seconds() - begin;
     return o;
   };
-  auto g = host.find(thread);
+  auto g = visit.admitted ? host.find(thread) : nullptr;
   if (!g) return failed("gone", "it is not on this host (it has ended, or moved already)");
   if (to == host.config().member) return failed("refused", "it is already on node " + std::to_string(to));
   if (g->role == DMI_ROLE_FUNCTION) return failed("refused", "it serves DMI_function and belongs to its host");
@@ -118,6 +128,7 @@ MoveOutcome Moves::send(ThreadKey thread, memory::MemberId to, bool self) {
   const uint64_t id = random_id();
   bool committed = false;
   MoveOutcome o;
+  const uint64_t moves = g->moves + 1;
   try {
     o = transfer(*g, fd, id, to, committed);
   } catch (const Error& e) {
@@ -130,6 +141,7 @@ MoveOutcome Moves::send(ThreadKey thread, memory::MemberId to, bool self) {
     o.ok = true;
   }
   o.pause = monotonic_seconds() - pause_begin;
+  o.moves = moves;
   left(*g);
   std::lock_guard hold(mutex_);
   decisions_.erase(id);
@@ -282,6 +294,7 @@ void Moves::incoming(int fd, std::string_view service, memory::MemberId from, st
 
 void Moves::receive(int fd, memory::MemberId from) {
   Host& host = Host::get();
+  Visit visit;
   uint64_t id = 0;
   try {
     MoveStream stream(fd, host.config().peer_timeout);
@@ -292,6 +305,7 @@ void Moves::receive(int fd, memory::MemberId from) {
     try {
       if (stream.receive(body) != MoveMessage::Offer) throw Error("refused", "a move began with something else than an offer");
       g = read_offer(body, offer);
+      if (!visit.admitted || host.departure().asked()) throw Error("refused", "it is leaving the job");
       if (static_cast<int64_t>(offer.resident) > available_memory())
         throw Error("no-memory", "the thread has " + std::to_string(offer.resident >> 20) + " MiB, this machine " +
                                      std::to_string(available_memory() >> 20) + " MiB available");
@@ -338,7 +352,7 @@ bool Moves::commit_held(uint64_t id) {
   Host& host = Host::get();
   for (int s : {1, 2}) host.output().preset(h.guest->key, s, h.guest->carried[s - 1]);
   host.insert(h.guest);
-  host.control().send({{"t", "arrived"}, {"thread", h.guest->name()}, {"move", std::to_string(id)}, {"bytes", h.bytes}});
+  host.control().send({{"t", "arrived"}, {"thread", h.guest->name()}, {"move", std::to_string(id)}, {"bytes", h.bytes}, {"moves", h.guest->moves}});
   host.release(*h.guest);
   return true;
 }

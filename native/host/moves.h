@@ -26,6 +26,8 @@
 #include <unordered_set>
 #include <vector>
 
+#include <nlohmann/json_fwd.hpp>
+
 #include "guest.h"
 
 namespace dmi::host {
@@ -37,6 +39,7 @@ struct MoveOutcome {
   uint64_t bytes = 0;
   double seconds = 0;       // from the request to the acknowledgement
   double pause = 0;         // the thread stood still
+  uint64_t moves = 0;       // which of the thread's moves it was, from 1
 };
 
 class Moves {
@@ -44,6 +47,7 @@ class Moves {
   // Starts a move in a thread of its own; `done` is called once, from there.
   // `self`: asked for by the thread itself, which is Paused with self_move set.
   void request(ThreadKey thread, memory::MemberId to, std::function<void(const MoveOutcome&)> done, bool self = false);
+  void report(const nlohmann::json& move, ThreadKey thread, const MoveOutcome& o);  // tells the agent how it ended
   void command(const std::string& move, ThreadKey thread, memory::MemberId to);  // from the agent; reports to it
   // A connection of service "move", "move-commit" or "move-status". Takes the descriptor; does not block.
   void incoming(int fd, std::string_view service, memory::MemberId from, std::span<const std::byte> extra);

@@ -21,7 +21,8 @@ class Helpers {
   void run(std::function<void()> work) {
     std::lock_guard hold(mutex_);
     queue_.push_back(std::move(work));
-    if (idle_ > 0) wake_.notify_one();
+    // Every idle thread is needed for what was queued before, which may block for ever.
+    if (queue_.size() <= idle_) wake_.notify_one();
     else std::thread([this] { block_all_signals(), serve(); }).detach();
   }
 
@@ -43,7 +44,7 @@ class Helpers {
   std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<std::function<void()>> queue_;
-  int idle_ = 0;
+  size_t idle_ = 0;
 };
 
 Helpers& helpers() {

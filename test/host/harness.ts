@@ -289,6 +289,7 @@ export class Job {
       if (options.gap) await sleep(options.gap);
     }
     const exited = await end;
+    await Promise.all(this.hosts.filter(h => !h.exit).map(h => h.report())); // what it printed before has come by then
     return { ...exited, moves: done, failures };
   }
 

@@ -2,7 +2,7 @@ import type { ClusterInput, Effect } from '../src/cluster/events.js';
 import { type Cluster, emptyCluster } from '../src/cluster/state.js';
 import { step } from '../src/cluster/step.js';
 import type { CoordinatorBody } from '../src/wire/agent-messages.js';
-import type { FromHost } from '../src/wire/host-messages.js';
+import type { FromHost, MoveCode } from '../src/wire/host-messages.js';
 import type { JobSpec } from '../src/wire/job-spec.js';
 
 // A cluster of pretended agents and hosts around the real transition function, for tests: messages of one channel stay in
@@ -15,7 +15,8 @@ interface ModelHost {
   member: number;
   node: string;
   lite: boolean;
-  threads: Set<string>;
+  /** And how often each has moved. */
+  threads: Map<string, number>;
   draining: boolean;
 }
 
@@ -135,6 +136,15 @@ export class Model {
     this.#start(host, thread, by);
   }
 
+  /** Some thread moves on its own account. */
+  wander(): void {
+    const [host, thread] = this.#anyThread();
+    const peers = [...this.hosts.values()].filter(one => one.job === host?.job && one !== host && !one.draining);
+    const peer = peers[this.dice.pick(Math.max(1, peers.length))];
+    if (host && thread !== null && peer && this.cluster.jobs.get(host.job)?.hosts.get(peer.member)?.state === 'active')
+      this.#move(host, peer, thread, null);
+  }
+
   /** Some thread ends; the first ones only if `first`. */
   exitThread(first: boolean): void {
     const [host, thread] = this.#anyThread();
@@ -143,19 +153,19 @@ export class Model {
 
   exitAll(job: string): void {
     for (const host of this.hosts.values())
-      if (host.job === job) for (const thread of [...host.threads]) this.#exit(host, thread);
+      if (host.job === job) for (const thread of [...host.threads.keys()]) this.#exit(host, thread);
   }
 
   where(job: string): Map<string, number> {
     const found = new Map<string, number>();
     for (const host of this.hosts.values())
-      if (host.job === job) for (const thread of host.threads) found.set(thread, host.member);
+      if (host.job === job) for (const thread of host.threads.keys()) found.set(thread, host.member);
     return found;
   }
 
   #anyThread(): [ModelHost | null, string | null] {
     const all = [...this.hosts.values()].flatMap(host =>
-      [...host.threads].map((thread): [ModelHost, string] => [host, thread]),
+      [...host.threads.keys()].map((thread): [ModelHost, string] => [host, thread]),
     );
     return all[this.dice.pick(Math.max(1, all.length))] ?? [null, null];
   }
@@ -165,15 +175,16 @@ export class Model {
   }
 
   #start(host: ModelHost, thread: string, by: string | null): void {
-    host.threads.add(thread);
+    host.threads.set(thread, 0);
     this.alive.get(host.job)?.add(thread);
     this.#say(host, { t: 'started', thread, by, movable: true });
   }
 
   #exit(host: ModelHost, thread: string): void {
+    const moves = host.threads.get(thread) ?? 0;
     host.threads.delete(thread);
     this.alive.get(host.job)?.delete(thread);
-    this.#say(host, { t: 'exited', thread, status: 0, result: '0', main: true });
+    this.#say(host, { t: 'exited', thread, status: 0, result: '0', main: true, moves });
     this.#drained(host);
   }
 
@@ -196,7 +207,7 @@ export class Model {
         member: body.member,
         node,
         lite: body.lite,
-        threads: new Set(),
+        threads: new Map(),
         draining: false,
       };
       this.hosts.set(`${body.job}/${body.member}`, host);
@@ -219,7 +230,7 @@ export class Model {
     }
     if (message.t === 'stop') {
       this.hosts.delete(`${host.job}/${host.member}`);
-      for (const thread of host.threads) this.alive.get(host.job)?.delete(thread);
+      for (const thread of host.threads.keys()) this.alive.get(host.job)?.delete(thread);
       this.outbox
         .get(host.node)
         ?.push({ t: 'host-exited', job: host.job, member: host.member, code: 0, signal: null, detail: '' });
@@ -227,18 +238,7 @@ export class Model {
     }
     if (message.t !== 'move') return;
     const { move, thread, to } = message;
-    const answer = (code: 'ok' | 'gone' | 'collision' | 'busy' | 'pinned' | 'unreachable') =>
-      this.#say(host, {
-        t: 'moved',
-        move,
-        thread,
-        ok: code === 'ok',
-        code,
-        reason: '',
-        bytes: 1,
-        seconds: 0,
-        pauseSeconds: 0,
-      });
+    const answer = (code: MoveCode) => this.#answer(host, thread, move, code);
     if (!host.threads.has(thread)) {
       answer('gone');
       return;
@@ -265,10 +265,20 @@ export class Model {
       answer('unreachable');
       return;
     }
+    this.#move(host, peer, thread, move);
+  }
+
+  #move(host: ModelHost, peer: ModelHost, thread: string, move: string | null): void {
+    const moves = (host.threads.get(thread) ?? 0) + 1;
     host.threads.delete(thread);
-    peer.threads.add(thread);
-    this.#say(peer, { t: 'arrived', thread, move, bytes: 1 });
-    answer('ok');
+    peer.threads.set(thread, moves);
+    this.#say(peer, { t: 'arrived', thread, move, bytes: 1, moves });
+    this.#answer(host, thread, move, 'ok', moves);
     this.#drained(host);
+  }
+
+  #answer(host: ModelHost, thread: string, move: string | null, code: MoveCode, moves = 0): void {
+    const figures = { reason: '', bytes: 1, seconds: 0, pauseSeconds: 0 };
+    this.#say(host, { t: 'moved', move, thread, ok: code === 'ok', code, ...figures, moves });
   }
 }

@@ -66,6 +66,8 @@ const action = fc.constantFrom(
   'deliver',
   'deliver',
   'deliver',
+  'wander',
+  'wander',
   'tick',
   'submit',
 );
@@ -84,6 +86,7 @@ describe('the coordinator state machine', () => {
             model.drain(names[seed % names.length] as string);
           }
           if (what === 'spawn') model.spawnThread();
+          if (what === 'wander') model.wander();
           if (what === 'exit') model.exitThread(false);
           if (what === 'deliver') model.deliver();
           if (what === 'tick') model.tick(100);

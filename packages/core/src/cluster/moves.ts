@@ -72,7 +72,7 @@ export function abandonMovesTo(tx: Tx, job: Job, host: Host): void {
 }
 
 /** How a move ended, told by its source. */
-export function onMoved(tx: Tx, job: Job, source: Host, message: Extract<FromHost, { t: 'moved' }>): void {
+export function onMoved(tx: Tx, job: Job, message: Extract<FromHost, { t: 'moved' }>): void {
   const move = message.move === null ? undefined : job.moves.get(message.move);
   const thread = job.threads.get(message.thread);
   job.touched = true;
@@ -82,7 +82,7 @@ export function onMoved(tx: Tx, job: Job, source: Host, message: Extract<FromHos
   forget(job, move);
   const names = { from: nodeName(from), to: nodeName(to) };
   if (message.ok) {
-    if (thread && to && thread.member === source.member) relocate(job, thread, to);
+    if (thread && to) relocate(job, thread, to, message.moves ?? 0);
     const { bytes, seconds, pauseSeconds } = message;
     tx.publish({
       event: 'moved',
@@ -131,7 +131,7 @@ function setBack(tx: Tx, job: Job, thread: Thread, to: number, code: string, rea
   if (code === 'pinned') {
     thread.pinned = reason;
     thread.retryAt = tx.now + RETRY_PINNED;
-  } else if (code === 'unreachable' || code === 'refused') {
+  } else if (code === 'unreachable' || code === 'refused' || code === 'no-memory') {
     thread.avoid.set(to, tx.now + AVOID_UNREACHABLE);
   }
   if (job.balanceAt === null || job.balanceAt > thread.retryAt) job.balanceAt = thread.retryAt;

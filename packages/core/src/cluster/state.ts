@@ -93,8 +93,8 @@ export interface Job {
   endingAt: number | null;
   /** Threads per node have changed since they were last published. */
   countsDirty: boolean;
-  /** Threads that were seen to exit before they were seen to start (the two come from different hosts). */
-  early: Set<string>;
+  /** Threads that have exited while news of their start or moves is still on its way from other hosts: how many messages. */
+  late: Map<string, number>;
   /** Nodes that cannot host this job, and why: tried once, not again. */
   excluded: Map<string, string>;
   /** Threads that may not be movable now: pinned, busy, kept where they are. All others are. */
@@ -131,7 +131,10 @@ export interface Thread {
   movable: boolean;
   /** The move it is in. */
   move: string | null;
+  /** The last of its moves that is known; 0: it is where it started. */
   moves: number;
+  /** News of its start and its moves that has come: `moves` + 1 once all has. */
+  told: number;
   /** Why it cannot be moved now, as its host said. */
   pinned: string | null;
   /** Not to be tried again before. */
@@ -201,7 +204,7 @@ export function newJob(id: string, spec: JobSpec, key: Uint8Array, owner: string
     outcome: null,
     endingAt: null,
     countsDirty: false,
-    early: new Set(),
+    late: new Map(),
     excluded: new Map(),
     held: new Set(),
     waiters: [],

@@ -162,7 +162,7 @@ function onHost(tx: Tx, job: Job, host: Host, message: FromHost): void {
       onExited(tx, job, host, message);
       return;
     case 'moved':
-      onMoved(tx, job, host, message);
+      onMoved(tx, job, message);
       return;
     case 'drained':
       if (host.state === 'handing') advanceHost(host, 'drained', hostName(job, host));

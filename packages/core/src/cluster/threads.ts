@@ -5,13 +5,14 @@ import type { Tx } from './tx.js';
 
 type Message<T extends FromHost['t']> = Extract<FromHost, { t: T }>;
 
-function addThread(job: Job, id: string, host: Host, movable: boolean): Thread {
+function addThread(job: Job, id: string, host: Host, movable: boolean, moves: number): Thread {
   const thread: Thread = {
     id,
     member: host.member,
     movable,
     move: null,
-    moves: 0,
+    moves,
+    told: 1,
     pinned: null,
     retryAt: 0,
     attempts: 0,
@@ -24,24 +25,39 @@ function addThread(job: Job, id: string, host: Host, movable: boolean): Thread {
   return thread;
 }
 
+/** News of a thread that has exited: true, and one message less to wait for. */
+function isLate(job: Job, thread: string): boolean {
+  const outstanding = job.late.get(thread);
+  if (outstanding === undefined) return false;
+  if (outstanding > 1) job.late.set(thread, outstanding - 1);
+  else job.late.delete(thread);
+  return true;
+}
+
 /** A thread exists on this host. News of one thread may come from several hosts and in any order between them. */
 export function onStarted(tx: Tx, job: Job, host: Host, message: Message<'started'>): void {
-  if (job.early.delete(message.thread)) return;
+  if (isLate(job, message.thread)) return;
   const known = job.threads.get(message.thread);
   if (known) {
+    known.told++;
     known.movable = message.movable;
     if (!known.movable) job.held.add(known.id);
     return;
   }
-  addThread(job, message.thread, host, message.movable);
+  addThread(job, message.thread, host, message.movable, 0);
   threadsChanged(tx, job, host);
 }
 
-/** A thread runs on this host now. Its source's `moved` comes too, before or after. */
+/** A thread has come to this host. Its source's `moved` comes too, before or after; it may have moved on since. */
 export function onArrived(job: Job, host: Host, message: Message<'arrived'>): void {
+  if (isLate(job, message.thread)) return;
   const thread = job.threads.get(message.thread);
-  if (thread) relocate(job, thread, host);
-  else if (!job.statuses.has(message.thread)) addThread(job, message.thread, host, true);
+  if (thread) {
+    thread.told++;
+    relocate(job, thread, host, message.moves);
+  } else {
+    addThread(job, message.thread, host, true, message.moves);
+  }
   job.countsDirty = true;
   if (host.lite || host.state !== 'active') job.touched = true;
 }
@@ -51,9 +67,9 @@ export function onExited(tx: Tx, job: Job, host: Host, message: Message<'exited'
   if (thread) {
     job.hosts.get(thread.member)?.threads.delete(thread.id);
     job.threads.delete(thread.id);
-  } else if (!job.first.has(message.thread) || !job.statuses.has(message.thread)) {
-    job.early.add(message.thread);
   }
+  const outstanding = message.moves + 1 - (thread?.told ?? 0);
+  if (outstanding > 0) job.late.set(message.thread, outstanding);
   threadsChanged(tx, job, host);
   if (!job.first.has(message.thread)) return;
   job.statuses.set(message.thread, message.status);
@@ -69,12 +85,13 @@ function exitStatus(job: Job): number {
   return 0;
 }
 
-export function relocate(job: Job, thread: Thread, to: Host): void {
-  if (thread.member === to.member) return;
+/** The thread's move number `moves` went to this host: that is where it is, unless a later one is known. */
+export function relocate(job: Job, thread: Thread, to: Host, moves: number): void {
+  if (moves <= thread.moves) return;
   job.hosts.get(thread.member)?.threads.delete(thread.id);
   thread.member = to.member;
   to.threads.add(thread.id);
-  thread.moves++;
+  thread.moves = moves;
   thread.attempts = 0;
   thread.pinned = null;
 }

@@ -144,7 +144,6 @@ export class Coordinator {
       this.#reports.accept(message);
       return;
     }
-    if (message.t !== 'output' && message.t !== 'arrived' && message.t !== 'moved') return;
     let order = this.#orders.get(job);
     if (!order) {
       if (!this.#cluster.jobs.has(job)) return;

@@ -7,11 +7,18 @@ export interface Output {
   data: Uint8Array;
 }
 
-interface Source {
-  /** The member whose output is passed on now. */
-  member: number;
-  /** Where the thread arrived next, in order, and what it printed there already. */
-  next: { member: number; held: Output[] }[];
+/** A thread's stay on one host after the other: stay k begins with its k-th move, stay 0 where it started. */
+interface Stays {
+  /** The stay whose output is passed on now. */
+  current: number;
+  /** Stay at each member that it has been to. A member's news comes in order, so what it printed there is of the last one. */
+  at: Map<number, number>;
+  /** Stays that have ended while earlier ones had not. */
+  ended: Set<number>;
+  /** What it printed in stays to come. */
+  held: Map<number, Output[]>;
+  /** The last stay, once it has exited. */
+  last: number | null;
 }
 
 /**
@@ -20,7 +27,7 @@ interface Source {
  * then, what comes from the new host waits. Pure; one per job.
  */
 export class OutputOrder {
-  readonly #sources = new Map<string, Source>();
+  readonly #threads = new Map<string, Stays>();
   #held = 0;
 
   /** Bytes that wait. */
@@ -30,50 +37,72 @@ export class OutputOrder {
 
   /** @returns what can be shown now, in order */
   accept(member: number, message: FromHost): Output[] {
-    if (message.t === 'output') return this.#output(member, message);
-    if (message.t === 'arrived') {
-      const source = this.#sources.get(message.thread);
-      if (source && source.member !== member) source.next.push({ member, held: [] });
+    switch (message.t) {
+      case 'output':
+        return this.#output(member, message);
+      case 'arrived':
+        this.#stays(message.thread).at.set(member, message.moves);
+        return [];
+      case 'moved':
+        return message.ok ? this.#end(message.thread, (message.moves ?? 0) - 1) : [];
+      case 'exited':
+        if (message.moves > 0 || this.#threads.has(message.thread)) {
+          this.#stays(message.thread).last = message.moves;
+          return this.#end(message.thread, message.moves);
+        }
+        return [];
+      default:
+        return [];
     }
-    if (message.t === 'moved' && message.ok) return this.#moved(member, message.thread);
-    return [];
+  }
+
+  #stays(thread: string): Stays {
+    let stays = this.#threads.get(thread);
+    if (!stays) {
+      stays = { current: 0, at: new Map(), ended: new Set(), held: new Map(), last: null };
+      this.#threads.set(thread, stays);
+    }
+    return stays;
   }
 
   #output(member: number, { thread, stream, data }: Output): Output[] {
-    const source = this.#sources.get(thread);
-    if (!source) this.#sources.set(thread, { member, next: [] });
-    if (!source || source.member === member) return [{ thread, stream, data }];
-    let stage = source.next.findLast(one => one.member === member);
-    if (!stage) {
-      stage = { member, held: [] };
-      source.next.push(stage);
-    }
-    stage.held.push({ thread, stream, data });
+    const stays = this.#threads.get(thread);
+    const stay = stays?.at.get(member) ?? 0;
+    const piece = { thread, stream, data };
+    if (!stays || stay <= stays.current) return [piece];
+    const held = stays.held.get(stay);
+    if (held) held.push(piece);
+    else stays.held.set(stay, [piece]);
     this.#held += data.length;
     return [];
   }
 
-  #moved(member: number, thread: string): Output[] {
-    const source = this.#sources.get(thread);
-    if (!source || source.member !== member) return [];
-    const stage = source.next.shift();
-    if (!stage) {
-      this.#sources.delete(thread); // nothing from the new host yet: the next one to print is it
-      return [];
+  #end(thread: string, stay: number): Output[] {
+    const stays = this.#stays(thread);
+    const free: Output[] = [];
+    stays.ended.add(stay);
+    while (stays.ended.delete(stays.current)) {
+      stays.current++;
+      free.push(...this.#release(stays, stays.current));
     }
-    source.member = stage.member;
-    return this.#release(stage.held);
+    if (stays.last !== null && stays.current > stays.last) this.#threads.delete(thread);
+    return free;
   }
 
-  #release(held: Output[]): Output[] {
+  #release(stays: Stays, stay: number): Output[] {
+    const held = stays.held.get(stay) ?? [];
+    stays.held.delete(stay);
     for (const { data } of held) this.#held -= data.length;
     return held;
   }
 
   /** Everything that waits, when waiting is over: the job has ended. */
   flush(): Output[] {
-    const all = [...this.#sources.values()].flatMap(source => source.next.flatMap(stage => this.#release(stage.held)));
-    this.#sources.clear();
+    const all: Output[] = [];
+    for (const stays of this.#threads.values()) {
+      for (const stay of [...stays.held.keys()].sort((a, b) => a - b)) all.push(...this.#release(stays, stay));
+    }
+    this.#threads.clear();
     return all;
   }
 }

@@ -58,15 +58,32 @@ const started = v.object({
   by: v.nullish(f.thread, null),
   movable: v.boolean(),
 });
-const arrived = v.object({ t: v.literal('arrived'), thread: f.thread, move: v.nullish(f.id, null), bytes: f.count });
+// `moves` counts a thread's moves, from 1 for its first: what orders the news of one thread that comes from several hosts.
+const arrived = v.object({
+  t: v.literal('arrived'),
+  thread: f.thread,
+  move: v.nullish(f.id, null),
+  bytes: f.count,
+  moves: f.count,
+});
 const exited = v.object({
   t: v.literal('exited'),
   thread: f.thread,
   status: v.pipe(v.number(), v.integer()),
   result: v.nullish(f.wide, null),
   main: v.boolean(),
+  moves: f.count,
 });
-export const moveCode = v.picklist(['ok', 'collision', 'refused', 'unreachable', 'gone', 'pinned', 'busy']);
+export const moveCode = v.picklist([
+  'ok',
+  'collision',
+  'no-memory',
+  'refused',
+  'unreachable',
+  'gone',
+  'pinned',
+  'busy',
+]);
 const moved = v.object({
   t: v.literal('moved'),
   move: v.nullish(f.id, null),
@@ -77,6 +94,7 @@ const moved = v.object({
   bytes: v.nullish(f.count, 0),
   seconds: v.nullish(f.seconds, 0),
   pauseSeconds: v.nullish(f.seconds, 0),
+  moves: v.nullish(f.count, 0),
 });
 const output = v.object({ t: v.literal('output'), thread: f.thread, stream: v.picklist([1, 2]), data: f.binary });
 const fault = v.object({
