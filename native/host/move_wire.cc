@@ -10,23 +10,23 @@
 #include <sys/uio.h>
 
 #include <algorithm>
-#include <atomic>
 #include <map>
 #include <mutex>
-#include <thread>
+#include <optional>
 
 #include "error.h"
 #include "host.h"
 #include "layout.h"
 #include "platform.h"
-#include "signals.h"
+#include "populate.h"
 
 namespace dmi::host {
 namespace {
 
+constexpr size_t kPipe = 1 << 20;            // bytes; the most an ordinary user may ask for
+constexpr size_t kSpliceFrom = 256 << 10;   // bytes of a run from which handing pages over pays
+constexpr uint64_t kReceiveStep = 4 << 20;  // bytes
 constexpr size_t kBatchRuns = 512;        // per batch, also the most a frame may claim
-constexpr uint64_t kPopulateFrom = 16 << 20;  // bytes of a run that are worth a thread
-constexpr uint64_t kPopulateStep = 1 << 20;
 
 [[noreturn]] void broken(const char* what) {
   throw Error("unreachable", std::string("the connection of the move broke while ") + what + ": " +
@@ -42,7 +42,11 @@ void set_timeout(int fd, double seconds) {
 }  // namespace
 
 MoveStream::MoveStream(int fd, double timeout) : fd_(fd) { set_timeout(fd, timeout); }
-MoveStream::~MoveStream() { close(fd_); }
+MoveStream::~MoveStream() {
+  close(fd_);
+  for (int end : pipe_)
+    if (end >= 0) close(end);
+}
 
 void MoveStream::write_all(const void* data, size_t size) {
   auto* p = static_cast<const char*>(data);
@@ -111,10 +115,16 @@ void MoveStream::send_pages(const std::vector<Run>& runs, uint64_t& bytes) {
       bytes += runs[at + i].size;
     }
     for (size_t first = 0; first < parts.size();) {
+      if (parts[first].iov_len >= kSpliceFrom) {
+        splice_all(parts[first++]);
+        continue;
+      }
+      size_t last = first;
+      while (last < parts.size() && last - first < IOV_MAX && parts[last].iov_len < kSpliceFrom) last++;
       msghdr m{};
       m.msg_iov = &parts[first];
-      m.msg_iovlen = std::min<size_t>(parts.size() - first, IOV_MAX);
-      ssize_t sent = sendmsg(fd_, &m, MSG_NOSIGNAL);
+      m.msg_iovlen = last - first;
+      ssize_t sent = sendmsg(fd_, &m, MSG_NOSIGNAL | (last < parts.size() ? MSG_MORE : 0));
       if (sent < 0 && errno == EINTR) continue;
       if (sent <= 0) broken("sending pages");
       while (sent > 0) {
@@ -130,6 +140,29 @@ void MoveStream::send_pages(const std::vector<Run>& runs, uint64_t& bytes) {
   }
   const uint32_t end = 0;
   write_all(&end, sizeof end);
+}
+
+// Hands whole pages to the socket instead of copying them: half of the source's work. They stay as they are until the
+// destination has them, as the thread does not run; should it run on here after all, nobody uses what was sent.
+void MoveStream::splice_all(iovec part) {
+  if (pipe_[0] < 0) {
+    if (pipe2(pipe_, O_CLOEXEC) != 0) return write_all(part.iov_base, part.iov_len);
+    fcntl(pipe_[1], F_SETPIPE_SZ, kPipe);
+  }
+  while (part.iov_len > 0) {
+    iovec v{part.iov_base, std::min(part.iov_len, kPipe)};
+    ssize_t piped = vmsplice(pipe_[1], &v, 1, 0);
+    if (piped < 0 && errno == EINTR) continue;
+    if (piped <= 0) broken("reading pages");
+    part.iov_base = static_cast<char*>(part.iov_base) + piped;
+    part.iov_len -= static_cast<size_t>(piped);
+    while (piped > 0) {
+      const ssize_t sent = splice(pipe_[0], nullptr, fd_, nullptr, static_cast<size_t>(piped), part.iov_len > 0 ? SPLICE_F_MORE : 0);
+      if (sent < 0 && errno == EINTR) continue;
+      if (sent <= 0) broken("sending pages");
+      piped -= sent;
+    }
+  }
 }
 
 void MoveStream::receive_pages(const AddressSpace& space, uint64_t& bytes) {
@@ -149,25 +182,14 @@ void MoveStream::receive_pages(const AddressSpace& space, uint64_t& bytes) {
         if (!area) throw Error("refused", "a run of pages that no mapping of the thread covers");
         a = area->end;
       }
-      // Touching fresh memory costs more than receiving into it: a second thread makes the pages of a large run ready
-      // while the bytes come in. (Huge pages were tried: clearing them took twice as long on a virtual machine.)
-      std::atomic<bool> received{false};
-      std::thread ahead;
-      if (r.size >= kPopulateFrom)
-        ahead = std::thread([&received, r] {
-          block_all_signals();
-          for (uint64_t done = 0; done < r.size && !received; done += kPopulateStep)
-            madvise(reinterpret_cast<void*>(r.start + done), std::min(kPopulateStep, r.size - done), MADV_POPULATE_WRITE);
-        });
-      struct Join {
-        std::atomic<bool>& received;
-        std::thread& t;
-        ~Join() {
-          received = true;
-          if (t.joinable()) t.join();
-        }
-      } join{received, ahead};
-      read_all(reinterpret_cast<void*>(r.start), r.size);
+      std::optional<Populator> from_its_end;
+      if (r.size >= Populator::kWorthwhile) from_its_end.emplace(r.start, r.size);
+      for (uint64_t done = 0; done < r.size;) {
+        const uint64_t step = std::min(r.size - done, kReceiveStep);
+        read_all(reinterpret_cast<void*>(r.start + done), step);
+        done += step;
+        if (from_its_end) from_its_end->reached(r.start + done);
+      }
       bytes += r.size;
     }
   }

@@ -1,5 +1,7 @@
 // What crosses the connection of a move: short framed messages, and page data that goes straight between region and socket.
 #pragma once
+#include <sys/uio.h>
+
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -34,7 +36,9 @@ class MoveStream {
  private:
   void write_all(const void* data, size_t size);
   void read_all(void* to, size_t size);
+  void splice_all(iovec part);  // whole pages that nobody changes
   int fd_;
+  int pipe_[2] = {-1, -1};
 };
 
 // The files whose unchanged pages need not be sent, in the order of the offer.

@@ -61,7 +61,11 @@ Writer id_only(uint64_t id) {
 // ---- source ----------------------------------------------------------------------------------------------------------
 
 void Moves::request(ThreadKey thread, memory::MemberId to, std::function<void(const MoveOutcome&)> done, bool self) {
-  run_in_helper([this, thread, to, self, done = std::move(done)] { done(send(thread, to, self)); });
+  run_in_helper([this, thread, to, self, done = std::move(done)] {
+    std::shared_ptr<Guest> gone;
+    done(send(thread, to, self, gone));
+    if (gone) left(*gone);  // nobody need wait while its memory is unmapped
+  });
 }
 
 void Moves::command(const std::string& move, ThreadKey thread, memory::MemberId to) {
@@ -74,7 +78,7 @@ void Moves::report(const nlohmann::json& move, ThreadKey thread, const MoveOutco
                               {"moves", o.moves}});
 }
 
-MoveOutcome Moves::send(ThreadKey thread, memory::MemberId to, bool self) {
+MoveOutcome Moves::send(ThreadKey thread, memory::MemberId to, bool self, std::shared_ptr<Guest>& gone) {
   Host& host = Host::get();
   const double begin = monotonic_seconds();
   Visit visit;  // until the destination has confirmed, this host must stay
@@ -142,7 +146,7 @@ MoveOutcome Moves::send(ThreadKey thread, memory::MemberId to, bool self) {
   }
   o.pause = monotonic_seconds() - pause_begin;
   o.moves = moves;
-  left(*g);
+  gone = g;
   std::lock_guard hold(mutex_);
   decisions_.erase(id);
   o.seconds = monotonic_seconds() - begin;

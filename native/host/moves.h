@@ -56,7 +56,7 @@ class Moves {
   enum class Decision : uint8_t { Open, Commit, Abort };
   struct Held { std::shared_ptr<Guest> guest; memory::MemberId from; uint64_t bytes; };
 
-  MoveOutcome send(ThreadKey thread, memory::MemberId to, bool self);
+  MoveOutcome send(ThreadKey thread, memory::MemberId to, bool self, std::shared_ptr<Guest>& gone);  // gone: to be left()
   MoveOutcome transfer(Guest& g, int fd, uint64_t id, memory::MemberId to, bool& committed);
   void make_sure(uint64_t id, memory::MemberId to, const std::string& thread);  // committed, but no answer
   void receive(int fd, memory::MemberId from);
