@@ -61,6 +61,7 @@ export class Processes {
   readonly #agents = new Map<string, Command>();
   readonly #env: NodeJS.ProcessEnv;
   #runs = 0;
+  coordinator: Command | null = null;
 
   private constructor() {
     const { DMI_TOKEN: _token, DMI_ADDRESS: _address, ...env } = process.env;
@@ -71,14 +72,24 @@ export class Processes {
   static async start(nodes: readonly string[]): Promise<Processes> {
     const cluster = new Processes();
     try {
-      const coordinator = cluster.#start(['coordinator', '--listen', '127.0.0.1:0', '--log-level', 'warn']);
-      cluster.#env.DMI_ADDRESS = await coordinator.firstLine();
+      await cluster.coordinate('127.0.0.1:0');
       await Promise.all(nodes.map(name => cluster.join(name)));
       return cluster;
     } catch (error) {
       await cluster.stop();
       throw error;
     }
+  }
+
+  /** Starts a coordinator; on the port that the last one had, unless told otherwise. */
+  async coordinate(listen = new URL(this.address).host): Promise<void> {
+    this.coordinator = this.#start(['coordinator', '--listen', listen, '--log-level', 'warn']);
+    this.#env.DMI_ADDRESS = await this.coordinator.firstLine();
+  }
+
+  /** The coordinator's URL. */
+  get address(): string {
+    return this.#env.DMI_ADDRESS ?? '';
   }
 
   /** A directory and environment without any cluster, for `dmi run --local`. */

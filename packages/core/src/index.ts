@@ -7,12 +7,14 @@ export * from './constants.js';
 export { asDmiError, DmiError, type DmiErrorOptions, type ErrorCode } from './errors.js';
 export { resolvePrefix, shortId } from './ids.js';
 export { defaultImageDir, hashFile, ImageStore, type ImageWriter, MAX_IMAGE } from './images/store.js';
+export { HostMemory } from './recovery/host-memory.js';
 export { Coordinator, type CoordinatorOptions, isLoopback, parseListen } from './server/coordinator.js';
 export {
   type AgentBody,
   type CoordinatorBody,
   type FromAgent,
   type HostReport,
+  type JobOutcome,
   type NodeInfo,
   type ToAgent,
   toAgent,

@@ -1,12 +1,14 @@
 import type { ClusterInput, Effect } from '../src/cluster/events.js';
 import { type Cluster, emptyCluster } from '../src/cluster/state.js';
 import { step } from '../src/cluster/step.js';
-import type { CoordinatorBody } from '../src/wire/agent-messages.js';
+import { HostMemory } from '../src/recovery/host-memory.js';
+import type { CoordinatorBody, JobOutcome, NodeInfo } from '../src/wire/agent-messages.js';
 import type { FromHost, MoveCode } from '../src/wire/host-messages.js';
 import type { JobSpec } from '../src/wire/job-spec.js';
 
 // A cluster of pretended agents and hosts around the real transition function, for tests: messages of one channel stay in
-// order, those of different ones are delivered in any order.
+// order, those of different ones are delivered in any order. The coordinator may crash: then it knows nothing, what was under
+// way to and from it is lost, and agents join again with what they remember.
 
 type AgentBody = Extract<ClusterInput, { type: 'agent' }>['body'];
 
@@ -18,6 +20,9 @@ interface ModelHost {
   /** And how often each has moved. */
   threads: Map<string, number>;
   draining: boolean;
+  epoch: number;
+  /** Members that it knows of. */
+  members: Set<number>;
 }
 
 export interface Dice {
@@ -30,6 +35,16 @@ export class Model {
   readonly hosts = new Map<string, ModelHost>();
   readonly inbox = new Map<string, CoordinatorBody[]>();
   readonly outbox = new Map<string, AgentBody[]>();
+  /** What hosts have said and their agents have not read. */
+  readonly said = new Map<string, { host: ModelHost; messages: (FromHost | 'end')[] }>();
+  readonly memories = new Map<string, { node: string; job: string; memory: HostMemory }>();
+  /** Agents without a coordinator. */
+  readonly away = new Set<string>();
+  readonly #infos = new Map<string, NodeInfo>();
+  readonly #outcomes = new Map<string, JobOutcome[]>();
+  /** Views that a host could not apply. */
+  readonly misfits: string[] = [];
+  crashes = 0;
   readonly refusals: string[] = [];
   readonly released: string[] = [];
   /** Member ids of each job in the order they were given out. */
@@ -42,7 +57,11 @@ export class Model {
   #nextNode = 1;
   #nextJob = 1;
 
-  constructor(private readonly dice: Dice) {}
+  /** @param luck false: no move fails */
+  constructor(
+    private readonly dice: Dice,
+    private readonly options: { cores?: number; luck?: boolean } = {},
+  ) {}
 
   input(
     input: { [K in ClusterInput['type']]: Omit<Extract<ClusterInput, { type: K }>, 'now'> }[ClusterInput['type']],
@@ -64,14 +83,15 @@ export class Model {
       name,
       nameFixed: true,
       instance: name,
-      cores: 1 + this.dice.pick(3),
+      cores: this.options.cores ?? 1 + this.dice.pick(3),
       memory: 1,
       address: '127.0.0.1',
       hostname: name,
       version: '0',
       features: [],
     };
-    this.input({ type: 'join', name, node, hosts: [] });
+    this.#infos.set(name, node);
+    this.input({ type: 'join', name, node, hosts: [], outcomes: [] });
     return name;
   }
 
@@ -110,14 +130,20 @@ export class Model {
       if (queue.length > 0)
         ready.push(() => this.input({ type: 'agent', name: node, body: queue.shift() as AgentBody }));
     }
+    for (const { host, messages } of this.said.values())
+      if (messages.length > 0) ready.push(() => this.#heard(host, messages.shift() as FromHost | 'end'));
+    for (const node of this.away) ready.push(() => this.#rejoin(node));
     ready[this.dice.pick(Math.max(1, ready.length))]?.();
     return ready.length > 0;
   }
 
   /** Delivers everything, and lets time pass until nothing more happens. */
   settle(): void {
-    for (let quiet = 0; quiet < 3; quiet++) {
+    for (let quiet = 0; quiet < (this.crashes > 0 ? 8 : 3); quiet++) {
       while (this.deliver()) quiet = 0;
+      for (const job of this.cluster.jobs.values())
+        if (job.owner === null && !job.recovery?.watchers.length)
+          this.input({ type: 'watch', waiter: { client: 'c', request: 3 }, job: job.id });
       this.#now += 11_000;
       this.input({ type: 'tick' });
     }
@@ -126,6 +152,43 @@ export class Model {
   tick(ms: number): void {
     this.#now += ms;
     this.input({ type: 'tick' });
+  }
+
+  /** The coordinator is killed and started anew. */
+  crash(): void {
+    this.crashes++;
+    this.cluster = emptyCluster({ settleMs: 50 });
+    for (const node of this.inbox.keys()) {
+      this.inbox.set(node, []);
+      this.outbox.set(node, []);
+      this.away.add(node);
+    }
+  }
+
+  #rejoin(name: string): void {
+    this.away.delete(name);
+    this.outbox.set(name, []);
+    const hosts = [...this.memories.values()].filter(({ node }) => node === name).map(({ memory }) => memory.report());
+    this.input({
+      type: 'join',
+      name,
+      node: this.#infos.get(name) as NodeInfo,
+      hosts,
+      outcomes: this.#outcomes.get(name) ?? [],
+    });
+  }
+
+  #heard(host: ModelHost, message: FromHost | 'end'): void {
+    const { job, member, node } = host;
+    const memory = this.memories.get(`${job}/${member}`)?.memory;
+    if (message === 'end') {
+      const end = { code: 0, signal: null, detail: '' };
+      memory?.over(end);
+      this.outbox.get(node)?.push({ t: 'host-exited', job, member, ...end });
+    } else {
+      memory?.heard(message);
+      this.outbox.get(node)?.push({ t: 'from-host', job, member, seq: 0, message });
+    }
   }
 
   /** Some thread creates another on its host. */
@@ -139,7 +202,9 @@ export class Model {
   /** Some thread moves on its own account. */
   wander(): void {
     const [host, thread] = this.#anyThread();
-    const peers = [...this.hosts.values()].filter(one => one.job === host?.job && one !== host && !one.draining);
+    const peers = [...this.hosts.values()].filter(
+      one => one.job === host?.job && one !== host && !one.draining && host.members.has(one.member),
+    );
     const peer = peers[this.dice.pick(Math.max(1, peers.length))];
     if (host && thread !== null && peer && this.cluster.jobs.get(host.job)?.hosts.get(peer.member)?.state === 'active')
       this.#move(host, peer, thread, null);
@@ -171,7 +236,10 @@ export class Model {
   }
 
   #say(host: ModelHost, message: FromHost): void {
-    this.outbox.get(host.node)?.push({ t: 'from-host', job: host.job, member: host.member, message });
+    const key = `${host.job}/${host.member}`;
+    const queue = this.said.get(key) ?? { host, messages: [] };
+    this.said.set(key, queue);
+    queue.messages.push(message);
   }
 
   #start(host: ModelHost, thread: string, by: string | null): void {
@@ -184,7 +252,8 @@ export class Model {
     const moves = host.threads.get(thread) ?? 0;
     host.threads.delete(thread);
     this.alive.get(host.job)?.delete(thread);
-    this.#say(host, { t: 'exited', thread, status: 0, result: '0', main: true, moves });
+    const main = Number(thread.split('.')[1]) < 1_000;
+    this.#say(host, { t: 'exited', thread, status: 0, result: '0', main, moves });
     this.#drained(host);
   }
 
@@ -199,6 +268,7 @@ export class Model {
       this.released.push(node);
       this.inbox.delete(node);
       this.outbox.delete(node);
+      for (const [key, memory] of this.memories) if (memory.node === node) this.memories.delete(key);
     } else if (body.t === 'spawn') {
       const ids = this.spawned.get(body.job) ?? [];
       this.spawned.set(body.job, [...ids, body.member]);
@@ -209,10 +279,26 @@ export class Model {
         lite: body.lite,
         threads: new Map(),
         draining: false,
+        epoch: 0,
+        members: new Set(),
       };
       this.hosts.set(`${body.job}/${body.member}`, host);
+      this.memories.set(`${body.job}/${body.member}`, { node, job: body.job, memory: new HostMemory(body) });
       this.#say(host, { t: 'hello', version: '0.1.0', build: 'b', wire: 1, pid: 1, port: 1, features: [] });
+    } else if (body.t === 'forget') {
+      if (body.outcome) this.#outcomes.set(node, [...(this.#outcomes.get(node) ?? []), body.outcome]);
+      for (const [key, { node: where, job }] of this.memories)
+        if (where === node && job === body.job) this.memories.delete(key);
+    } else if (body.t === 'disown') {
+      const key = `${body.job}/${body.member}`;
+      this.memories.get(key)?.memory.disown();
+      this.memories.get(key)?.memory.sent({ t: 'stop', reason: body.reason });
+      const host = this.hosts.get(key);
+      if (host) this.#host(host, { t: 'stop', reason: body.reason });
+    } else if (body.t === 'remember') {
+      this.memories.get(`${body.job}/${body.member}`)?.memory.remember(body.exited);
     } else if (body.t === 'to-host') {
+      this.memories.get(`${body.job}/${body.member}`)?.memory.sent(body.message);
       const host = this.hosts.get(`${body.job}/${body.member}`);
       if (host) this.#host(host, body.message);
     }
@@ -223,6 +309,16 @@ export class Model {
       this.#start(host, `${host.member}.${message.thread}`, null);
       return;
     }
+    if (message.t === 'view') {
+      // As the memory engine has it: a change builds on the epoch before it, the first view of all is number 1.
+      const first = host.epoch === 0 ? message.full : message.full || message.epoch === host.epoch + 1;
+      if (!first || message.epoch <= host.epoch) this.misfits.push(`${host.epoch} -> ${message.epoch}`);
+      host.epoch = message.epoch;
+      if (message.full) host.members.clear();
+      for (const { id } of message.members) host.members.add(id);
+      for (const id of message.gone) host.members.delete(id);
+      return;
+    }
     if (message.t === 'drain') {
       host.draining = true;
       this.#drained(host);
@@ -231,9 +327,10 @@ export class Model {
     if (message.t === 'stop') {
       this.hosts.delete(`${host.job}/${host.member}`);
       for (const thread of host.threads.keys()) this.alive.get(host.job)?.delete(thread);
-      this.outbox
-        .get(host.node)
-        ?.push({ t: 'host-exited', job: host.job, member: host.member, code: 0, signal: null, detail: '' });
+      const key = `${host.job}/${host.member}`;
+      const queue = this.said.get(key) ?? { host, messages: [] };
+      this.said.set(key, queue);
+      queue.messages.push('end');
       return;
     }
     if (message.t !== 'move') return;
@@ -248,7 +345,7 @@ export class Model {
       answer('unreachable');
       return;
     }
-    const luck = this.dice.pick(12);
+    const luck = this.options.luck === false ? 12 : this.dice.pick(12);
     if (luck === 0 && !peer.lite) {
       answer('collision');
       return;

@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { SeenOutput } from '../src/client/seen.js';
 import { type Output, OutputOrder } from '../src/server/output.js';
+import { orderReplay } from '../src/server/replay.js';
 
 const print = (thread: string, text: string) => ({ t: 'output', thread, stream: 1, data: Buffer.from(text) }) as const;
 const arrived = (thread: string, moves: number) => ({ t: 'arrived', thread, move: null, bytes: 0, moves }) as const;
@@ -62,5 +64,41 @@ describe('OutputOrder', () => {
     expect(order.accept(0, moved('0.1', 1))).toEqual([]);
     expect(order.accept(1, arrived('0.1', 1))).toEqual([]);
     expect(texts(order.accept(1, print('0.1', 'b')))).toEqual(['b']);
+  });
+});
+
+describe('what members tell again', () => {
+  it('is put in the order of the moves, whichever member is heard first', () => {
+    const items = [
+      { member: 2, seq: 1, message: arrived('0.1', 2) },
+      { member: 2, seq: 2, message: print('0.1', 'c') },
+      { member: 0, seq: 7, message: print('0.1', 'a') },
+      { member: 0, seq: 8, message: moved('0.1', 1) },
+      { member: 0, seq: 9, message: print('0.2', 'x') },
+      { member: 1, seq: 1, message: arrived('0.1', 1) },
+      { member: 1, seq: 2, message: print('0.1', 'b') },
+    ];
+    const { output, known } = orderReplay(items, new Map([['0.1', { member: 2, moves: 2 }]]));
+    const first = output.filter(({ thread }) => thread === '0.1');
+    expect(texts(first)).toEqual(['a', 'b', 'c']);
+    expect(first.map(({ member, seq }) => [member, seq])).toEqual([
+      [0, 7],
+      [1, 2],
+      [2, 2],
+    ]);
+    // Member 1 has not said that the thread has gone: more of it may come, and goes before what member 2 says.
+    const order = new OutputOrder(known);
+    expect(order.accept(2, print('0.1', 'e'))).toEqual([]);
+    expect(texts(order.accept(1, print('0.1', 'd')))).toEqual(['d']);
+    expect(texts(order.accept(1, moved('0.1', 2)))).toEqual(['e']);
+    expect(texts(order.accept(2, print('0.1', 'f')))).toEqual(['f']);
+  });
+
+  it('is shown by a client once', () => {
+    const seen = new SeenOutput();
+    const piece = { thread: '0.1', member: 3, seq: 5 };
+    expect([seen.take(piece), seen.take(piece), seen.take({ ...piece, seq: 6 })]).toEqual([true, false, true]);
+    expect(seen.news()).toEqual([{ ...piece, seq: 6 }]);
+    expect(seen.news()).toEqual([]);
   });
 });

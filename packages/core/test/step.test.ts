@@ -18,6 +18,7 @@ function dice(seed: number) {
 
 /** What must be true whenever everything has been delivered. */
 function checkAtRest(model: Model): void {
+  expect(model.misfits).toEqual([]);
   for (const [job, alive] of model.alive) {
     const known = model.cluster.jobs.get(job);
     const where = model.where(job);
@@ -108,6 +109,61 @@ describe('the coordinator state machine', () => {
     );
   });
 
+  it('is rebuilt exactly from what agents report, whenever it is killed and started anew', () => {
+    const withCrashes = fc.oneof({ weight: 12, arbitrary: action }, { weight: 1, arbitrary: fc.constant('crash') });
+    fc.assert(
+      fc.property(fc.integer({ min: 1 }), fc.array(withCrashes, { minLength: 10, maxLength: 150 }), (seed, actions) => {
+        const model = new Model(dice(seed));
+        const drawn = dice(seed + 1);
+        model.join();
+        model.submit(6);
+        let views = new Map<string, number>();
+        for (const what of actions) {
+          if (what === 'join' && model.inbox.size < 8) model.join();
+          if (what === 'drain') {
+            const names = [...model.cluster.nodes.keys()];
+            if (names.length > 0) model.drain(names[drawn.pick(names.length)] as string);
+          }
+          if (what === 'spawn') model.spawnThread();
+          if (what === 'exit') model.exitThread(true);
+          if (what === 'wander') model.wander();
+          if (what === 'deliver') for (let i = 0; i < 10; i++) model.deliver();
+          if (what === 'tick') model.tick(100);
+          if (what === 'submit' && model.cluster.jobs.size < 3 && model.cluster.nodes.size > 0) model.submit(3, 'main');
+          if (what === 'crash') {
+            views = new Map([...model.cluster.jobs.values()].map(({ id, epoch }) => [id, epoch]));
+            model.crash();
+          }
+        }
+        model.settle();
+        checkAtRest(model);
+        model.join(); // evens out what threads that moved on their own account have left uneven
+        model.settle();
+        checkAtRest(model);
+        checkBalanced(model);
+        for (const job of model.cluster.jobs.values()) {
+          expect(job).toMatchObject({ state: 'running', recovery: null });
+          expect(job.epoch).toBeGreaterThanOrEqual(Math.min(1, views.get(job.id) ?? 0));
+        }
+        for (const job of model.cluster.jobs.keys()) model.exitAll(job);
+        if (drawn.pick(2) === 1) {
+          for (let i = drawn.pick(40); i > 0; i--) model.deliver();
+          model.crash();
+        }
+        model.settle();
+        expect(model.cluster.jobs.size).toBe(0);
+        expect(model.hosts.size).toBe(0);
+        expect(model.memories.size).toBe(0);
+        for (const { state, reason } of model.cluster.history) {
+          // A job whose first view nobody got cannot be told from one that some got.
+          if (reason !== 'the coordinator was restarted while the job was starting')
+            expect([state, reason]).toEqual(['done', null]);
+        }
+      }),
+      { numRuns: 300 },
+    );
+  });
+
   it('tells members the difference only: the whole view goes to those that enter', () => {
     const model = new Model(dice(7));
     for (let i = 0; i < 20; i++) model.join();
@@ -120,11 +176,52 @@ describe('the coordinator state machine', () => {
         for (const body of queue)
           if (body.t === 'to-host' && body.message.t === 'view' && body.message.full) fulls.push(body.member);
       }
-      if (fulls.length > 0 || !model.deliver()) break;
+      if (fulls.length > 0) break;
+      if (!model.deliver()) model.tick(400);
     }
     const job = [...model.cluster.jobs.values()][0];
     const newest = [...(job?.hosts.values() ?? [])].find(host => host.node === name);
     expect(new Set(fulls)).toEqual(new Set([newest?.member]));
+  });
+
+  it('makes one view of many drains, and of many joins, that come together', () => {
+    const model = new Model(dice(11));
+    for (let i = 0; i < 30; i++) model.join();
+    const id = model.submit(60);
+    model.settle();
+    const epoch = () => model.cluster.jobs.get(id)?.epoch ?? 0;
+    const before = epoch();
+    for (let i = 1; i <= 10; i++) model.drain(`n${i}`);
+    model.tick(20);
+    expect(epoch()).toBe(before + 1);
+    model.settle();
+    expect(model.released).toHaveLength(10);
+    const drained = epoch();
+    for (let i = 0; i < 10; i++) model.join();
+    while (model.deliver());
+    model.tick(20);
+    expect(epoch()).toBe(drained + 1);
+    model.settle();
+    checkAtRest(model);
+    checkBalanced(model);
+  });
+
+  it('moves no more threads than needed when a node joins while threads are moving to another', () => {
+    for (let seed = 1; seed <= 200; seed++) {
+      const model = new Model(dice(seed), { cores: 1, luck: false });
+      model.join();
+      model.join();
+      model.submit(8);
+      model.settle();
+      model.join();
+      for (let i = seed % 40; i > 0; i--) model.deliver();
+      model.tick(400);
+      for (let i = seed % 7; i > 0; i--) model.deliver();
+      model.join();
+      model.settle();
+      const moved = model.events.filter(({ event }) => event === 'moved').length;
+      expect({ seed, moved }).toEqual({ seed, moved: 4 });
+    }
   });
 
   it('never uses a member id twice', () => {

@@ -5,8 +5,11 @@ import {
   type CoordinatorBody,
   DmiError,
   defaultImageDir,
+  GRACE_MS,
   type HostJobMessage,
+  HostMemory,
   ImageStore,
+  type JobOutcome,
   type JobSpec,
   type NodeInfo,
   shortId,
@@ -18,8 +21,8 @@ import { Connection } from './connection.js';
 import { findHostBinary } from './host-binary.js';
 import { type HostExit, HostProcess } from './host-process.js';
 import { ImageFetcher } from './images.js';
-import { HostMemory } from './job-memory.js';
 import { cpuFeatures, defaultCores, defaultMemory, defaultName } from './machine.js';
+import { Retained } from './retained.js';
 
 export interface AgentOptions {
   /** The coordinator, `ws://host:port`. */
@@ -49,11 +52,15 @@ type Spawn = Extract<CoordinatorBody, { t: 'spawn' }>;
 interface HostSlot {
   spawn: Spawn;
   memory: HostMemory;
-  /** Null while the program's files are being fetched. */
+  /** Null while the program's files are being fetched, and after the end. */
   process: HostProcess | null;
   stopped: boolean;
+  /** The process is gone; what is known of it is kept until the job is over. */
+  over: boolean;
 }
 
+/** Ends of jobs that are kept for a coordinator that is restarted. */
+const OUTCOMES = 100;
 const BACKLOG_BYTES = 8 << 20;
 const BACKLOG_MESSAGES = 20_000;
 
@@ -63,6 +70,10 @@ export class Agent {
   readonly #images: ImageFetcher;
   readonly #slots = new Map<string, HostSlot>();
   readonly #held = new Set<string>();
+  /** By job. */
+  readonly #retained = new Map<string, Retained>();
+  readonly #outcomes: JobOutcome[] = [];
+  #leaving: string | null = null;
   readonly #log: Logger;
   readonly #binary: string;
   readonly #ended: Promise<AgentEnd>;
@@ -81,11 +92,12 @@ export class Agent {
     this.#connection = new Connection({
       address: options.join,
       token: options.token ?? null,
-      retryMs: options.retryMs ?? 30_000,
+      retryMs: options.retryMs ?? GRACE_MS,
       firstMs: options.firstMs ?? 5_000,
       log: this.#log,
       info: local => this.#info(instance, local),
       reports: () => [...this.#slots.values()].map(slot => slot.memory.report()),
+      outcomes: () => this.#outcomes,
       onBody: body => this.#onBody(body),
       onUnnumbered: message => {
         if (message.t === 'piece') this.#images.piece(message.hash, message.offset, message.total, message.data);
@@ -94,6 +106,7 @@ export class Agent {
       onBack: fresh => {
         this.#log.info(fresh ? 'back, with a coordinator that was restarted' : 'back');
         this.#images.reconnected();
+        if (fresh && this.#leaving !== null) this.#connection.send({ t: 'leave', reason: this.#leaving });
       },
       onLost: error => void this.#lost(error),
       ...(options.version === undefined ? {} : { version: options.version }),
@@ -132,6 +145,7 @@ export class Agent {
 
   /** Asks to leave: threads and memory go to other nodes first. `ended` resolves when that is done. */
   leave(reason: string): void {
+    this.#leaving = reason;
     this.#connection.send({ t: 'leave', reason });
   }
 
@@ -175,7 +189,20 @@ export class Agent {
         this.#log.info(`released: ${body.reason}`);
         return void this.#finish({ how: 'left' });
       case 'forget':
-        this.#held.delete(body.job);
+        this.#forget(body.job, body.outcome);
+        return;
+      case 'disown':
+        this.#disown(slotKey(body.job, body.member), body.reason);
+        return;
+      case 'remember':
+        this.#slots.get(slotKey(body.job, body.member))?.memory.remember(body.exited);
+        return;
+      case 'replay':
+        for (const piece of this.#retain(body.job).pieces())
+          this.#connection.send({ t: 'replayed', job: body.job, replay: body.replay, ...piece });
+        return;
+      case 'seen':
+        this.#retained.get(body.job)?.seen(body.seen);
         return;
     }
   }
@@ -183,12 +210,21 @@ export class Agent {
   async #spawn(spawn: Spawn): Promise<void> {
     const { job, member, spec } = spawn;
     const key = slotKey(job, member);
-    const slot: HostSlot = { spawn, memory: new HostMemory(spawn), process: null, stopped: false };
+    const slot: HostSlot = {
+      spawn,
+      memory: new HostMemory(spawn),
+      process: null,
+      stopped: false,
+      over: false,
+    };
     this.#slots.set(key, slot);
     const log = this.#log.child({ job, member });
     const exit = (how: HostExit) => {
-      this.#slots.delete(key);
-      this.#connection.send({ t: 'host-exited', job, member, ...how, detail: how.detail.slice(0, 4000) });
+      slot.process = null;
+      slot.over = true;
+      const end = { ...how, detail: how.detail.slice(0, 4000) };
+      slot.memory.over(end);
+      this.#connection.send({ t: 'host-exited', job, member, ...end });
       if (how.code !== 0)
         log.warn(`host ended: ${how.signal ?? `status ${how.code}`}${how.detail && `: ${how.detail}`}`);
     };
@@ -209,7 +245,8 @@ export class Agent {
         {
           message: heard => {
             slot.memory.heard(heard);
-            this.#connection.send({ t: 'from-host', job, member, message: heard });
+            const seq = this.#retain(job).heard(member, heard);
+            this.#connection.send({ t: 'from-host', job, member, seq, message: heard });
             this.#checkBacklog();
           },
           exit,
@@ -221,6 +258,28 @@ export class Agent {
     } catch (thrown) {
       exit({ code: null, signal: null, detail: asDmiError(thrown).message });
     }
+  }
+
+  #retain(job: string): Retained {
+    const retained = this.#retained.get(job) ?? new Retained();
+    this.#retained.set(job, retained);
+    return retained;
+  }
+
+  /** The job is over, and the coordinator knows it. */
+  #forget(job: string, outcome: JobOutcome | null): void {
+    if (outcome) this.#outcomes.push(outcome);
+    if (this.#outcomes.length > OUTCOMES) this.#outcomes.shift();
+    this.#held.delete(job);
+    this.#retained.delete(job);
+    for (const [key, slot] of this.#slots) if (slot.spawn.job === job && slot.over) this.#slots.delete(key);
+  }
+
+  #disown(key: string, reason: string): void {
+    const slot = this.#slots.get(key);
+    if (!slot) return;
+    slot.memory.disown();
+    this.#toHost(key, { t: 'stop', reason });
   }
 
   #toHost(key: string, message: ToHost): void {
@@ -269,7 +328,8 @@ export class Agent {
       slot.stopped = true;
       slot.process?.stop('the agent is stopping');
     }
-    for (let waited = 0; this.#slots.size > 0 && waited < 6_000; waited += 20) {
+    const busy = () => [...this.#slots.values()].some(slot => !slot.over);
+    for (let waited = 0; busy() && waited < 6_000; waited += 20) {
       await new Promise(resolve => setTimeout(resolve, 20));
     }
     if (this.#valve) clearInterval(this.#valve);

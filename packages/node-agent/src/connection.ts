@@ -5,6 +5,7 @@ import {
   DmiError,
   type FromAgent,
   type HostReport,
+  type JobOutcome,
   Link,
   type NodeInfo,
   type Peer,
@@ -24,6 +25,7 @@ export interface ConnectionOptions {
   /** This node; the address of the data ports may be taken from the connection. */
   info: (localAddress: string) => NodeInfo;
   reports: () => HostReport[];
+  outcomes: () => JobOutcome[];
   onBody: (body: CoordinatorBody) => void;
   onUnnumbered: (message: Extract<ToAgent, { t: 'piece' | 'no-piece' }>) => void;
   /** Connected again. `fresh`: to a coordinator that does not know us any more. */
@@ -46,6 +48,8 @@ export class Connection {
   #session: string | null = null;
   #beat: NodeJS.Timeout | null = null;
   #closed = false;
+  /** Last message that the reports of the join under way account for. */
+  #accounted = 0;
 
   constructor(private readonly options: ConnectionOptions) {}
 
@@ -124,7 +128,14 @@ export class Connection {
         this.#session === null ? null : { session: this.#session, name: this.name, received: this.#link.received };
       const local =
         (peer.socket as unknown as { _socket?: { localAddress?: string } })._socket?.localAddress ?? '127.0.0.1';
-      to.send({ t: 'join', node: this.options.info(local), resume, hosts: this.options.reports() });
+      this.#accounted = this.#link.sent;
+      to.send({
+        t: 'join',
+        node: this.options.info(local),
+        resume,
+        hosts: this.options.reports(),
+        outcomes: this.options.outcomes(),
+      });
     });
   }
 
@@ -136,7 +147,10 @@ export class Connection {
     if (message.resumed) {
       for (const frame of this.#link.replayAfter(message.received)) peer.send(frame);
     } else {
+      // What hosts have said since the reports were made goes to the new coordinator; the rest is in the reports.
+      const since = this.#link.after(this.#accounted);
       this.#link = new Link();
+      for (const body of again ? since : []) this.send(body);
     }
     if (this.#beat) clearInterval(this.#beat);
     this.#beat = setInterval(() => this.#pulse(peer, message.beatMs * SILENT_BEATS), message.beatMs);

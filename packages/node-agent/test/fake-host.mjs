@@ -46,11 +46,11 @@ const server = net.createServer(socket => {
   socket.on('data', bytes => {
     text += bytes;
     if (!text.endsWith('\n')) return;
-    const { thread, move, first, until, steps, mayCollide } = JSON.parse(text);
+    const { thread, move, moves, first, until, steps, mayCollide } = JSON.parse(text);
     if (mayCollide && !job.lite) return socket.end('collision');
-    send({ t: 'arrived', thread, move, bytes: 4096 });
+    send({ t: 'arrived', thread, move, bytes: 4096, moves });
     socket.end('ok');
-    begin({ id: thread, first, until, steps });
+    begin({ id: thread, first, until, steps, moves });
   });
 });
 
@@ -75,7 +75,7 @@ function onMessage(message) {
     case 'start': {
       const id = `${job.member}.${message.thread}`;
       send({ t: 'started', thread: id, by: null, movable: true });
-      begin({ id, first: true, until: 0, steps: (job.argv[1] ?? 'print').split(','), rank: message.rank });
+      begin({ id, first: true, moves: 0, until: 0, steps: (job.argv[1] ?? 'print').split(','), rank: message.rank });
       return;
     }
     case 'move':
@@ -106,7 +106,7 @@ function proceed(thread) {
   const step = thread.steps.shift();
   if (step === undefined || step.startsWith('exit')) {
     threads.delete(thread.id);
-    send({ t: 'exited', thread: thread.id, status: Number(step?.split('=')[1] ?? 0), result: '0', main: thread.first });
+    send({ t: 'exited', thread: thread.id, status: Number(step?.split('=')[1] ?? 0), result: '0', main: thread.first, moves: thread.moves });
     return;
   }
   const [verb, value] = step.split('=');
@@ -118,7 +118,7 @@ function proceed(thread) {
     for (let i = 0; i < Number(value); i++) {
       const id = `${job.member}.${nextThread++}`;
       send({ t: 'started', thread: id, by: thread.id, movable: true });
-      begin({ id, first: false, until: 0, steps: [...thread.steps] });
+      begin({ id, first: false, moves: 0, until: 0, steps: [...thread.steps] });
     }
   }
   if (verb === 'until') {
@@ -136,7 +136,7 @@ function proceed(thread) {
 
 function move({ move, thread: id, to }) {
   const thread = threads.get(id);
-  const answer = (ok, code, reason = '') => send({ t: 'moved', move, thread: id, ok, code, reason, bytes: 4096, seconds: 0.001, pauseSeconds: 0.0005 });
+  const answer = (ok, code, reason = '') => send({ t: 'moved', move, thread: id, ok, code, reason, bytes: 4096, seconds: 0.001, pauseSeconds: 0.0005, moves: (thread?.moves ?? 0) + 1 });
   if (!thread) return answer(false, 'gone', 'it has exited');
   if (busy-- > 0) return answer(false, 'busy', 'it is in a call');
   const peer = peers.get(to);
@@ -148,7 +148,7 @@ function move({ move, thread: id, to }) {
   let said = '';
   const socket = net.connect(peer.port, peer.host, () => {
     const { first, until, steps } = thread;
-    socket.write(`${JSON.stringify({ thread: id, move, first, until, steps, mayCollide })}\n`);
+    socket.write(`${JSON.stringify({ thread: id, move, moves: thread.moves + 1, first, until, steps, mayCollide })}\n`);
   });
   socket.on('data', bytes => {
     said += bytes;

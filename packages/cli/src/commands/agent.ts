@@ -1,4 +1,4 @@
-import { DEFAULT_ADDRESS } from '@dmi/core';
+import { DEFAULT_ADDRESS, GRACE_MS } from '@dmi/core';
 import { Agent } from '@dmi/node-agent';
 import type { Command } from 'commander';
 import { EXIT, Exit, explain } from '../exit.js';
@@ -35,7 +35,7 @@ export function agentCommand(program: Command): void {
       '--retry <seconds>',
       'how long to try to come back to a coordinator that is gone, while jobs go on',
       seconds,
-      30,
+      GRACE_MS / 1000,
     )
     .option('--log-level <level>', 'trace, debug, info, warn, error', 'info')
     .addHelpText(

@@ -1,4 +1,4 @@
-import { Coordinator, DEFAULT_LISTEN, DEFAULT_PORT } from '@dmi/core';
+import { Coordinator, DEFAULT_LISTEN, DEFAULT_PORT, GRACE_MS } from '@dmi/core';
 import type { Command } from 'commander';
 import { makeLog } from '../logging.js';
 import { readToken, seconds } from '../values.js';
@@ -22,7 +22,12 @@ export function coordinatorCommand(program: Command): void {
     .option('--host <host>', 'the host part of --listen alone')
     .option('--port <port>', 'the port part of --listen alone')
     .option('--token-file <file>', 'file with the join token that agents and clients must prove (default: $DMI_TOKEN)')
-    .option('--grace <seconds>', 'how long an agent may be disconnected before its node is dead', seconds, 30)
+    .option(
+      '--grace <seconds>',
+      'how long an agent may be disconnected before its node is dead',
+      seconds,
+      GRACE_MS / 1000,
+    )
     .option('--log-level <level>', 'trace, debug, info, warn, error', 'info')
     .addHelpText(
       'after',

@@ -1,4 +1,4 @@
-import { Client, type ClusterEvent, type Job, type JobResult, type OutputPiece } from '@dmi/core';
+import { Client, type ClusterEvent, GRACE_MS, type Job, type JobResult, type OutputPiece } from '@dmi/core';
 import { type Command, Option } from 'commander';
 import { EXIT, Exit } from '../exit.js';
 import { LocalCluster } from '../local-cluster.js';
@@ -88,7 +88,7 @@ async function run(name: string, args: string[], flags: Flags): Promise<void> {
   const emit = flags.events === undefined ? null : openEvents(flags.events);
   if (flags.local === undefined) {
     const address = flags.address === undefined ? {} : { address: flags.address };
-    const client = await Client.connect({ ...address, token: readToken(flags.tokenFile) });
+    const client = await Client.connect({ ...address, token: readToken(flags.tokenFile), reconnectMs: GRACE_MS });
     try {
       await runWith(client, program, [name, ...args], flags, emit);
     } finally {

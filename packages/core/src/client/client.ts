@@ -1,21 +1,32 @@
 import { readFile, stat } from 'node:fs/promises';
 import type { ClusterEvent } from '../cluster/events.js';
 import { CHUNK, DEFAULT_ADDRESS } from '../constants.js';
-import { DmiError, type ErrorCode } from '../errors.js';
+import { asDmiError, DmiError, type ErrorCode } from '../errors.js';
 import { type ClientRequest, type JobRow, type NodeRow, type ThreadRow, toClient } from '../wire/client-messages.js';
 import { connect } from '../wire/connect.js';
 import type { ViewChange } from '../wire/host-messages.js';
 import type { JobSpec } from '../wire/job-spec.js';
 import type { Peer } from '../wire/peer.js';
 import { Attachment } from './attachment.js';
-import { Job, type OutputPiece } from './job.js';
+import { Job, type JobResult, type OutputPiece } from './job.js';
+import { SeenOutput } from './seen.js';
 
 export interface ClientOptions {
   /** `ws://host:port`; default: DMI_ADDRESS, or the default port on this machine. */
   address?: string;
   /** Join token; default: DMI_TOKEN. */
   token?: string | null;
+  /**
+   * How long to try to come back when the connection is lost, ms (default 0: not at all). Jobs and subscriptions then go on,
+   * with every piece of output once; other calls under way fail, and so does membership (see Attachment).
+   */
+  reconnectMs?: number;
 }
+
+/** How often the coordinator hears which output has arrived, ms. */
+const TELL_MS = 250;
+const FIRST_WAIT = 100;
+const MAX_WAIT = 1_000;
 
 type Verb = ClientRequest['verb'];
 type Body<V extends Verb> = Omit<Extract<ClientRequest, { verb: V }>, 't' | 'request' | 'verb'>;
@@ -35,37 +46,27 @@ export class Client {
   readonly #listeners = new Set<(event: ClusterEvent) => void>();
   readonly #outputs = new Map<string, (piece: OutputPiece) => void>();
   readonly #views = new Map<string, (change: ViewChange) => void>();
+  readonly #jobs = new Map<string, { job: Job; seen: SeenOutput }>();
   readonly #closed: Promise<DmiError | null>;
+  #end: (error: DmiError | null) => void = () => {};
+  readonly #telling: NodeJS.Timeout;
   #request = 1;
   #subscribed = false;
   #closing = false;
 
   private constructor(
-    private readonly peer: Peer<object>,
+    private peer: Peer<object>,
     readonly address: string,
+    private readonly token: string | null,
+    private readonly reconnectMs: number,
   ) {
-    peer.receive(toClient, 'coordinator message', message => {
-      if (message.t === 'reply') return this.#reply(message);
-      if (message.t === 'output') return this.#outputs.get(message.job)?.(message);
-      if (message.t === 'view') return this.#views.get(message.job)?.(message.change);
-      for (const listener of this.#listeners) listener(message.event as unknown as ClusterEvent);
-    });
     this.#closed = new Promise(resolve => {
-      const over = (reason: string) => {
-        const error = this.#closing
-          ? null
-          : new DmiError(
-              'unreachable',
-              `lost the connection to the coordinator at ${address}${reason && `: ${reason}`}`,
-            );
-        const lost = error ?? new DmiError('unreachable', 'the client was closed');
-        for (const { reject } of this.#waiting.values()) reject(lost);
-        this.#waiting.clear();
-        resolve(error);
-      };
-      if (!peer.open) over('');
-      peer.socket.on('close', (_code, reason) => over(reason.toString()));
+      this.#end = resolve;
     });
+    void this.#closed.then(() => clearInterval(this.#telling));
+    this.#telling = setInterval(() => this.#tell(), TELL_MS);
+    this.#telling.unref();
+    this.#use(peer);
   }
 
   /** @throws DmiError `unreachable`, `version`, `auth` */
@@ -73,7 +74,7 @@ export class Client {
     const address = options.address ?? (process.env.DMI_ADDRESS || DEFAULT_ADDRESS);
     const token = options.token === undefined ? process.env.DMI_TOKEN || null : options.token;
     const { peer } = await connect({ address, role: 'client', token, onBad: () => {} });
-    return new Client(peer, address);
+    return new Client(peer, address, token, options.reconnectMs ?? 0);
   }
 
   /** Resolves when the connection has ended: null if `close` was called, else why. */
@@ -152,12 +153,17 @@ export class Client {
     // The reply comes first; what follows it may be in the same packet, so the job is made where the reply is read.
     return (await this.call('submit', { spec, output: true }, value => {
       const job = new Job(this, (value as { job: string }).job);
-      this.#outputs.set(job.id, onOutput);
+      const seen = new SeenOutput();
+      this.#jobs.set(job.id, { job, seen });
+      this.#outputs.set(job.id, piece => {
+        if (seen.take(piece)) onOutput(piece);
+      });
       const listener = (event: ClusterEvent) => job.accept(event);
       this.#listeners.add(listener);
       const end = () => {
         this.#listeners.delete(listener);
         this.#outputs.delete(job.id);
+        this.#jobs.delete(job.id);
       };
       job.done.then(end, end);
       void this.#closed.then(error => job.lost(error));
@@ -189,6 +195,77 @@ export class Client {
       this.#waiting.set(request, { resolve: value => resolve(take(value)), reject });
       this.peer.send({ t: 'request', request, verb, ...body });
     });
+  }
+
+  #use(peer: Peer<object>): void {
+    this.peer = peer;
+    peer.receive(toClient, 'coordinator message', message => {
+      if (message.t === 'reply') return this.#reply(message);
+      if (message.t === 'output') return this.#outputs.get(message.job)?.(message);
+      if (message.t === 'view') return this.#views.get(message.job)?.(message.change);
+      for (const listener of this.#listeners) listener(message.event as unknown as ClusterEvent);
+    });
+    if (!peer.open) this.#broken('');
+    else peer.socket.on('close', (_code, reason) => this.#broken(reason.toString()));
+  }
+
+  #broken(reason: string): void {
+    const error = new DmiError(
+      'unreachable',
+      this.#closing
+        ? 'the client was closed'
+        : `lost the connection to the coordinator at ${this.address}${reason && `: ${reason}`}`,
+    );
+    for (const { reject } of this.#waiting.values()) reject(error);
+    this.#waiting.clear();
+    this.#views.clear();
+    const wanted = !this.#closing && this.reconnectMs > 0 && (this.#jobs.size > 0 || this.#subscribed);
+    if (wanted) void this.#comeBack(error);
+    else this.#end(this.#closing ? null : error);
+  }
+
+  async #comeBack(lost: DmiError): Promise<void> {
+    const until = performance.now() + this.reconnectMs;
+    for (let wait = FIRST_WAIT; !this.#closing && performance.now() < until; wait = Math.min(MAX_WAIT, wait * 2)) {
+      await new Promise(resolve => setTimeout(resolve, wait));
+      const found = await connect({ address: this.address, role: 'client', token: this.token, onBad: () => {} }).catch(
+        () => null,
+      );
+      if (!found) continue;
+      this.#use(found.peer);
+      if (this.#subscribed) void this.call('subscribe', {}).catch(() => {});
+      for (const { job } of this.#jobs.values()) void this.#follow(job, until);
+      return;
+    }
+    this.#end(this.#closing ? null : lost);
+  }
+
+  /** Follows a job again; a coordinator that was restarted hears of it when its nodes have come back. */
+  async #follow(job: Job, until: number): Promise<void> {
+    const { peer } = this;
+    while (this.peer === peer && this.#jobs.has(job.id)) {
+      try {
+        const { outcome } = (await this.call('watch', { job: job.id, output: true })) as { outcome: JobResult | null };
+        if (outcome) job.over(outcome);
+        return;
+      } catch (thrown) {
+        const error = asDmiError(thrown);
+        if (error.code === 'unreachable') return; // the connection is gone again
+        if (error.code !== 'not-found' || performance.now() > until) {
+          const reason = `the coordinator at ${this.address} was restarted and does not know job ${job.id} any more`;
+          return job.lost(error.code === 'not-found' ? new DmiError('unreachable', reason) : error);
+        }
+      }
+      await new Promise(resolve => setTimeout(resolve, MAX_WAIT / 2));
+    }
+  }
+
+  #tell(): void {
+    if (!this.peer.open) return;
+    for (const [job, { seen }] of this.#jobs) {
+      const news = seen.news();
+      if (news.length > 0) void this.call('seen', { job, seen: news }).catch(() => {});
+    }
   }
 
   async #upload(hash: string, path: string): Promise<void> {

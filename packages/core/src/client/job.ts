@@ -8,6 +8,9 @@ export interface OutputPiece {
   thread: string;
   stream: 1 | 2;
   data: Uint8Array;
+  /** The member where it was printed, and its number there. */
+  member: number;
+  seq: number;
 }
 
 /** How a job ended. `status` is the program's when it is `done`; `reason` says why it is not. */
@@ -47,6 +50,11 @@ export class Job {
     const { state, status, reason, seconds } = event;
     if (state === 'done' || state === 'failed' || state === 'cancelled')
       this.#resolve({ job: this.id, state, status, reason, seconds });
+  }
+
+  /** Internal: it ended while this client was away. */
+  over(result: JobResult): void {
+    this.#resolve(result);
   }
 
   /** Internal: the connection has ended. */

@@ -46,9 +46,22 @@ function gather(tx: Tx, job: Job): Map<string, Place> {
     }
   }
   for (const place of places.values()) for (const host of place.hosts) place.load.fixed += host.coming;
+  // A thread that has arrived, or ended, while the news of its move's end is on the way has been counted already.
+  for (const move of job.moves.values()) {
+    const thread = job.threads.get(move.thread);
+    if (thread && thread.member !== move.to) continue;
+    const [from, to] = [move.from, move.to].map(member => places.get(job.hosts.get(member)?.node ?? ''));
+    if (from) from.load.threads++;
+    if (to) {
+      to.load.threads--;
+      to.load.fixed--;
+    }
+  }
   for (const id of job.held) {
     const thread = job.threads.get(id);
     const node = thread && job.hosts.get(thread.member)?.node;
+    if (thread && thread.retryAt > tx.now && (job.balanceAt === null || job.balanceAt > thread.retryAt))
+      job.balanceAt = thread.retryAt;
     const place = typeof node === 'string' ? places.get(node) : undefined;
     if (!thread || (mayMove(tx, thread, true) && thread.move === null)) job.held.delete(id);
     else if (place && thread.move === null && !mayMove(tx, thread, place.load.open)) place.load.fixed++;

@@ -1,11 +1,11 @@
-import type { AgentBody, CoordinatorBody, HostReport, NodeInfo } from '../wire/agent-messages.js';
+import type { AgentBody, CoordinatorBody, HostReport, JobOutcome, NodeInfo } from '../wire/agent-messages.js';
 import type { ViewChange } from '../wire/host-messages.js';
 import type { JobSpec } from '../wire/job-spec.js';
 import type { Waiter } from './state.js';
 
 /** What happens to the cluster. Time comes with the event: the transition function has no clock. */
 export type ClusterInput = { now: number } & (
-  | { type: 'join'; node: NodeInfo; name: string; hosts: readonly HostReport[] }
+  | { type: 'join'; node: NodeInfo; name: string; hosts: readonly HostReport[]; outcomes: readonly JobOutcome[] }
   | { type: 'rejoin'; name: string }
   | { type: 'link-down'; name: string }
   | { type: 'agent'; name: string; body: AgentBody }
@@ -26,6 +26,9 @@ export type Effect =
   | { type: 'to-agent'; node: string; body: CoordinatorBody }
   | { type: 'reply'; waiter: Waiter; value: unknown }
   | { type: 'refuse'; waiter: Waiter; code: string; reason: string; hint: string | null }
+  /** A `tick` is wanted then, ms. */
+  | { type: 'wake'; at: number }
+  | { type: 'watched'; client: string; job: string }
   | { type: 'client-view'; client: string; job: string; change: ViewChange }
   | { type: 'publish'; event: ClusterEvent }
   | { type: 'drop-agent'; node: string; reason: string }

@@ -26,8 +26,8 @@ export function spawnHost(tx: Tx, job: Job, node: Node, lite: boolean): Host {
     coming: 0,
   };
   job.hosts.set(host.member, host);
-  const { id, key, spec, nextMember } = job;
-  tx.toAgent(node.name, { t: 'spawn', job: id, member: host.member, nextMember, lite, key, spec });
+  const { id, key, spec, nextMember, startedAt } = job;
+  tx.toAgent(node.name, { t: 'spawn', job: id, member: host.member, nextMember, startedAt, lite, key, spec });
   return host;
 }
 

@@ -1,9 +1,8 @@
+import type { JobOutcome } from '../wire/agent-messages.js';
 import { stopHost } from './hosts.js';
 import { advanceJob } from './lifecycle.js';
 import type { Job } from './state.js';
 import type { Tx } from './tx.js';
-
-const HISTORY = 200;
 
 /** Settles the outcome of a job and has all its hosts stopped. The first outcome counts; later ones are ignored. */
 export function endJob(
@@ -13,7 +12,7 @@ export function endJob(
   status: number | null,
   reason: string | null,
 ): void {
-  if (job.state !== 'starting' && job.state !== 'running') return;
+  if (job.state !== 'recovering' && job.state !== 'starting' && job.state !== 'running') return;
   advanceJob(job, 'ending', job.id);
   job.outcome = { state, status, reason };
   job.endingAt = tx.now;
@@ -38,11 +37,21 @@ export function finishIfStopped(tx: Tx, job: Job): void {
   const seconds = (tx.now - job.startedAt) / 1000;
   tx.cluster.jobs.delete(job.id);
   tx.cluster.unsettled = true;
-  tx.cluster.history.push({ id: job.id, spec: job.spec, state, status, reason, seconds, epoch: job.epoch });
-  if (tx.cluster.history.length > HISTORY) tx.cluster.history.shift();
-  for (const node of tx.cluster.nodes.keys()) tx.toAgent(node, { t: 'forget', job: job.id });
+  const { name, kind, n } = job.spec;
+  const outcome = { job: job.id, name, kind, n, state, status, reason, seconds, epoch: job.epoch };
+  keepOutcome(tx, outcome);
+  for (const node of tx.cluster.nodes.keys()) tx.toAgent(node, { t: 'forget', job: job.id, outcome });
   for (const waiter of job.waiters) tx.reply(waiter, { job: job.id, state, status, reason });
   publishJob(tx, job, state);
+}
+
+const HISTORY = 200;
+
+export function keepOutcome(tx: Tx, outcome: JobOutcome): void {
+  const { history } = tx.cluster;
+  if (history.some(({ job }) => job === outcome.job)) return;
+  history.push(outcome);
+  if (history.length > HISTORY) history.shift();
 }
 
 export function publishJob(tx: Tx, job: Job, state: string): void {

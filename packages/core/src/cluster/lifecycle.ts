@@ -9,8 +9,11 @@ export type NodeState = 'active' | 'draining' | 'released' | 'dead';
  * -> `handing` (threads are gone, shards and pages are leaving) -> `drained` -> `stopping` -> `gone`.
  */
 export type HostState = 'spawning' | 'ready' | 'active' | 'draining' | 'handing' | 'drained' | 'stopping' | 'gone';
-/** `ending`: the outcome is settled and the hosts are being stopped. */
-export type JobState = 'starting' | 'running' | 'ending' | 'done' | 'failed' | 'cancelled';
+/**
+ * `recovering`: an earlier coordinator started it, and not all of its nodes have come back yet.
+ * `ending`: the outcome is settled and the hosts are being stopped.
+ */
+export type JobState = 'recovering' | 'starting' | 'running' | 'ending' | 'done' | 'failed' | 'cancelled';
 /** `waiting`: for an extra host at the destination. `asked`: the source host is at it. */
 export type MoveState = 'waiting' | 'asked';
 
@@ -31,6 +34,7 @@ const HOST: Record<HostState, readonly HostState[]> = {
   gone: [],
 };
 const JOB: Record<JobState, readonly JobState[]> = {
+  recovering: ['starting', 'running', 'ending'],
   starting: ['running', 'ending'],
   running: ['ending'],
   ending: ['done', 'failed', 'cancelled'],

@@ -44,6 +44,8 @@ export function nodeDead(tx: Tx, node: Node, detail: string): void {
   advanceNode(node, 'dead', node.name);
   tx.log('error', `node ${node.name} is dead: ${detail}`, { node: node.name });
   for (const job of [...tx.cluster.jobs.values()]) {
+    for (const [member, { node: name }] of job.recovery?.reports ?? [])
+      if (name === node.name) job.recovery?.reports.delete(member); // it may come back with them
     const hosts = [...job.hosts.values()].filter(host => host.node === node.name);
     if (hosts.length === 0) continue;
     const needed = hosts.some(host => host.state !== 'spawning' && host.state !== 'ready' && host.state !== 'stopping');
@@ -70,6 +72,7 @@ function removeNode(tx: Tx, node: Node, reason: 'drained' | 'dead', detail: stri
 export function drainObstacle(tx: Tx, node: Node): Job | null {
   for (const job of tx.cluster.jobs.values()) {
     if (job.state === 'ending') continue;
+    if (job.recovery) return job;
     const here = [...job.hosts.values()].some(host => host.node === node.name && host.state !== 'stopping');
     if (!here) continue;
     const elsewhere = [...tx.cluster.nodes.values()].some(
@@ -93,8 +96,11 @@ export function drainNode(tx: Tx, node: Node, waiter: Waiter | null): void {
   }
   const obstacle = drainObstacle(tx, node);
   if (obstacle) {
-    const reason = `cannot drain node ${node.name}: it is the last node, and job ${obstacle.id} runs on it`;
-    if (waiter)
+    const reason = obstacle.recovery
+      ? `cannot drain node ${node.name} yet: job ${obstacle.id} is being learnt from its nodes after a restart`
+      : `cannot drain node ${node.name}: it is the last node, and job ${obstacle.id} runs on it`;
+    if (waiter && obstacle.recovery) tx.refuse(waiter, 'busy', reason, 'try again in a few seconds');
+    else if (waiter)
       tx.refuse(waiter, 'last-node', reason, `start another agent first, or end the job: dmi kill ${obstacle.id}`);
     else tx.toAgent(node.name, { t: 'leave-refused', reason });
     return;
@@ -127,13 +133,30 @@ export function settleDrains(tx: Tx): void {
     tx.log('info', `node ${node.name} drained in ${seconds.toFixed(2)} s`, { node: node.name, seconds });
     tx.toAgent(node.name, { t: 'released', reason: node.wantsLeave ?? 'drained' });
     removeNode(tx, node, 'drained', node.wantsLeave ?? 'asked to');
+    for (const job of tx.cluster.jobs.values()) rememberEnds(tx, job);
   }
+}
+
+/** Nodes that keep what is only known here besides. */
+const COPIES = 2;
+
+/** How first threads ended on nodes that have left is kept by others, for a coordinator that is restarted. */
+function rememberEnds(tx: Tx, job: Job): void {
+  if (job.state !== 'running') return;
+  const exited = [...job.statuses]
+    .filter(([thread]) => !tx.cluster.nodes.has(job.statusNode.get(thread) ?? ''))
+    .map(([thread, status]) => ({ thread, status }));
+  if (exited.length === 0) return;
+  const keepers = [...job.hosts.values()].filter(host => host.state === 'active' && !host.lite).slice(0, COPIES);
+  for (const { node, member } of keepers)
+    if (node !== null) tx.toAgent(node, { t: 'remember', job: job.id, member, exited });
 }
 
 function usedNodes(cluster: Cluster): Set<string> {
   const used = new Set<string>();
   for (const job of cluster.jobs.values()) {
     for (const host of job.hosts.values()) if (host.node !== null) used.add(host.node);
+    for (const { node } of job.recovery?.reports.values() ?? []) used.add(node);
   }
   return used;
 }

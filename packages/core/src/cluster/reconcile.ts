@@ -1,5 +1,5 @@
-import { placeNew } from '../plan/targets.js';
 import { balance } from './balance.js';
+import { firstThreads } from './first-threads.js';
 import { spawnHost, stopHost } from './hosts.js';
 import { publishJob } from './job-end.js';
 import { advanceHost, advanceJob } from './lifecycle.js';
@@ -48,24 +48,28 @@ function hasClosing(job: Job): boolean {
   return false;
 }
 
+/** How long hosts that are ready wait for others that are starting, ms. */
+const COMPANY_MS = 300;
+
 /** Members that come, begin to drain, or are done: one new view for all of them. True if there was any. */
 function changeMembers(tx: Tx, job: Job): boolean {
   const entering: Host[] = [];
   const draining: Host[] = [];
   const leaving: Host[] = [];
   const covered = new Set<string>();
+  let starting = false;
   for (const host of [...job.hosts.values()]) {
     const closing = host.node !== null && tx.cluster.nodes.get(host.node)?.state !== 'active';
     if (host.node !== null && !host.lite && host.state !== 'stopping') covered.add(host.node);
-    if (host.state === 'ready') {
-      if (closing) stopHost(tx, job, host, 'its node is leaving');
-      else entering.push(host);
-    } else if (host.state === 'spawning' && closing) {
+    if ((host.state === 'ready' || host.state === 'spawning') && closing) {
       stopHost(tx, job, host, 'its node is leaving');
+    } else if (host.state === 'spawning') {
+      starting ||= !host.lite && host.node !== null;
+    } else if (host.state === 'ready') {
+      entering.push(host);
     } else if (host.state === 'active' && host.lite && host.node !== null && isEmpty(host)) {
       leaving.push(host);
     } else if (host.state === 'active' && !host.lite && closing) {
-      advanceHost(host, 'draining', hostName(job, host));
       draining.push(host);
     } else if (host.state === 'drained' && isEmpty(host)) {
       leaving.push(host);
@@ -74,13 +78,32 @@ function changeMembers(tx: Tx, job: Job): boolean {
   for (const node of tx.cluster.nodes.values()) {
     if (node.state === 'active' && node.link === 'up' && !covered.has(node.name) && !job.excluded.has(node.name)) {
       spawnHost(tx, job, node, false);
+      starting = true;
     }
   }
-  if (entering.length + draining.length + leaving.length === 0) return false;
+  if (entering.length + draining.length + leaving.length === 0) {
+    job.viewAt = null;
+    return false;
+  }
+  if (!isDue(tx, job, starting && draining.length + leaving.length === 0)) return false;
+  for (const host of draining) advanceHost(host, 'draining', hostName(job, host));
   if (entering.some(host => !host.lite)) job.balanceCause = 'join';
   changeView(tx, job, entering, draining, leaving);
   for (const host of leaving) stopHost(tx, job, host, host.lite ? 'no thread needs it any more' : 'drained');
   return entering.some(host => !host.lite) || draining.length > 0;
+}
+
+/** Is it time for a view, or may more changes come to go with it? Asks to be woken if not. */
+function isDue(tx: Tx, job: Job, company: boolean): boolean {
+  const soon = tx.now + tx.cluster.settings.batchMs;
+  if (job.viewAt === null) job.viewAt = company ? tx.now + COMPANY_MS : soon;
+  else if (!company) job.viewAt = Math.min(job.viewAt, soon);
+  if (job.viewAt > tx.now) {
+    tx.effects.push({ type: 'wake', at: job.viewAt });
+    return false;
+  }
+  job.viewAt = null;
+  return true;
 }
 
 /** All hosts have said hello: the first view, then the threads, spread by threads per core. */
@@ -90,22 +113,11 @@ function startWhenReady(tx: Tx, job: Job): void {
   changeView(tx, job, hosts, [], []);
   advanceJob(job, 'running', job.id);
   publishJob(tx, job, 'running');
-  if (job.spec.kind === 'main') {
-    startThread(tx, job, hosts[0] as Host, 0, 1, 1);
-    return;
+  const { kind, n } = job.spec;
+  const count = kind === 'main' ? 1 : n;
+  for (const { member, rank, thread } of firstThreads(job.spec, hosts)) {
+    job.first.add(`${member}.${thread}`);
+    const host = job.hosts.get(member);
+    if (host) tx.toHost(job, host, { t: 'start', role: 'main', rank, count, threads: n, thread });
   }
-  const homes = placeNew(
-    hosts.map(host => ({ id: String(host.member), cores: host.cores, threads: 0, fixed: 0, open: true })),
-    job.spec.n,
-  );
-  let rank = 0;
-  for (const host of hosts) {
-    const mine = homes.get(String(host.member)) ?? 0;
-    for (let i = 1; i <= mine; i++) startThread(tx, job, host, rank++, job.spec.n, i);
-  }
-}
-
-function startThread(tx: Tx, job: Job, host: Host, rank: number, count: number, thread: number): void {
-  job.first.add(`${host.member}.${thread}`);
-  tx.toHost(job, host, { t: 'start', role: 'main', rank, count, threads: job.spec.n, thread });
 }

@@ -6,6 +6,7 @@ import { endJob, publishJob } from './job-end.js';
 import { advanceHost } from './lifecycle.js';
 import { startMove } from './moves.js';
 import { drainNode } from './nodes.js';
+import { abandonRecovery } from './recover.js';
 import { type Host, type Job, mainHost, newJob, type Waiter } from './state.js';
 import type { Tx } from './tx.js';
 import { hostName, wholeView } from './views.js';
@@ -33,17 +34,21 @@ export function submit(tx: Tx, waiter: Waiter, id: string, key: Uint8Array, spec
 
 /** A client (again) gets the job's output and keeps it alive. */
 export function watch(tx: Tx, waiter: Waiter, wanted: string): void {
-  const job = findJob(tx, wanted);
-  if (job.owner === null || job.ownerLostAt !== null) {
-    job.owner = waiter.client;
-    job.ownerLostAt = null;
+  const over = tx.cluster.history.find(({ job }) => job === wanted);
+  if (over) {
+    const { job, state, status, reason, seconds } = over;
+    tx.reply(waiter, { job, state, outcome: { job, state, status, reason, seconds } });
+    return;
   }
-  tx.reply(waiter, { job: job.id, state: job.state });
+  const job = findJob(tx, wanted);
+  if (job.recovery) job.recovery.watchers.push(waiter);
+  else tx.watched(waiter, job);
 }
 
 export function kill(tx: Tx, waiter: Waiter, wanted: string): void {
   const job = findJob(tx, wanted);
   job.waiters.push(waiter);
+  abandonRecovery(tx, job, 'it was cancelled');
   endJob(tx, job, 'cancelled', null, 'it was cancelled');
 }
 
@@ -139,6 +144,7 @@ export function clientGone(tx: Tx, client: string): void {
   for (const job of [...tx.cluster.jobs.values()]) {
     if (job.owner === client) job.ownerLostAt = tx.now;
     job.waiters = job.waiters.filter(waiter => waiter.client !== client);
+    if (job.recovery) job.recovery.watchers = job.recovery.watchers.filter(waiter => waiter.client !== client);
     for (const move of job.moves.values()) if (move.waiter?.client === client) move.waiter = null;
     for (const host of [...job.hosts.values()]) if (host.client === client) hostGone(tx, job, host);
   }

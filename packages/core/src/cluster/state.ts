@@ -1,6 +1,6 @@
-import { SHARDS } from '../constants.js';
+import { GRACE_MS, SHARDS } from '../constants.js';
 import { noHomes, type ShardHomes } from '../plan/shards.js';
-import type { NodeInfo } from '../wire/agent-messages.js';
+import type { AgentBody, HostReport, JobOutcome, NodeInfo } from '../wire/agent-messages.js';
 import type { MemberInfo, MoveCause } from '../wire/host-messages.js';
 import type { JobSpec } from '../wire/job-spec.js';
 import type { HostState, JobState, MoveState, NodeState } from './lifecycle.js';
@@ -17,14 +17,17 @@ export interface ClusterSettings {
   settleMs: number;
   /** How long hosts have to say hello, and to be gone after `stop`. */
   spawnMs: number;
+  /** Changes of members that come within this time make one view. */
+  batchMs: number;
   stopMs: number;
 }
 export const DEFAULT_SETTINGS: ClusterSettings = {
-  graceMs: 30_000,
+  graceMs: GRACE_MS,
   ownerGraceMs: 10_000,
   movesPerHost: 4,
   settleMs: 500,
   spawnMs: 60_000,
+  batchMs: 10,
   stopMs: 20_000,
 };
 
@@ -71,6 +74,8 @@ export interface Job {
   owner: string | null;
   ownerLostAt: number | null;
   epoch: number;
+  /** Epochs to leave out before the next: those that an earlier coordinator may have given out unseen. */
+  skipEpochs: number;
   homes: ShardHomes;
   /** Next member id; ids ascend and are never used twice. */
   nextMember: number;
@@ -85,6 +90,8 @@ export interface Job {
   build: string | null;
   /** When to balance next; null: nothing to do. */
   balanceAt: number | null;
+  /** When the next view is made of the changes there are; null: there are none. */
+  viewAt: number | null;
   balanceCause: MoveCause;
   /** A plan is being carried out: moves follow each other until the job is even. */
   balancing: boolean;
@@ -101,8 +108,24 @@ export interface Job {
   held: Set<string>;
   /** Requests that wait for its end. */
   waiters: Waiter[];
+  /** Set while the job is `recovering`. */
+  recovery: Recovery | null;
+  /** Threads that were there when the coordinator was restarted and have exited: late news of them means nothing. */
+  ended: Set<string>;
+  /** Where first threads ended. */
+  statusNode: Map<string, string>;
   /** Something happened that `reconcile` must look at. */
   touched: boolean;
+}
+
+/** What agents have said of a job that an earlier coordinator started. */
+export interface Recovery {
+  since: number;
+  reports: Map<number, { node: string; report: HostReport }>;
+  /** What its hosts have said meanwhile, in order. */
+  held: { node: string; body: AgentBody }[];
+  /** Clients that want to follow it. */
+  watchers: Waiter[];
 }
 
 export interface Host {
@@ -135,6 +158,8 @@ export interface Thread {
   moves: number;
   /** News of its start and its moves that has come: `moves` + 1 once all has. */
   told: number;
+  /** It was learnt from agents after a restart. */
+  recovered: boolean;
   /** Why it cannot be moved now, as its host said. */
   pinned: string | null;
   /** Not to be tried again before. */
@@ -158,16 +183,6 @@ export interface Move {
   waiter: Waiter | null;
 }
 
-export interface JobOutcome {
-  id: string;
-  spec: JobSpec;
-  state: 'done' | 'failed' | 'cancelled';
-  status: number | null;
-  reason: string | null;
-  seconds: number;
-  epoch: number;
-}
-
 export function emptyCluster(settings: Partial<ClusterSettings> = {}): Cluster {
   return {
     settings: { ...DEFAULT_SETTINGS, ...settings },
@@ -189,6 +204,7 @@ export function newJob(id: string, spec: JobSpec, key: Uint8Array, owner: string
     startedAt: now,
     ownerLostAt: null,
     epoch: 0,
+    skipEpochs: 0,
     homes: noHomes(SHARDS),
     nextMember: 0,
     hosts: new Map(),
@@ -199,6 +215,7 @@ export function newJob(id: string, spec: JobSpec, key: Uint8Array, owner: string
     statuses: new Map(),
     build: null,
     balanceAt: null,
+    viewAt: null,
     balanceCause: 'balance',
     balancing: false,
     outcome: null,
@@ -208,6 +225,9 @@ export function newJob(id: string, spec: JobSpec, key: Uint8Array, owner: string
     excluded: new Map(),
     held: new Set(),
     waiters: [],
+    recovery: null,
+    ended: new Set(),
+    statusNode: new Map(),
     touched: true,
   };
 }

@@ -8,6 +8,7 @@ import { advanceHost } from './lifecycle.js';
 import { onMoved } from './moves.js';
 import { addNode, nodeDead, settleDrains } from './nodes.js';
 import { reconcile } from './reconcile.js';
+import { adoptHosts, settleRecovery } from './recover.js';
 import * as requests from './requests.js';
 import type { Cluster, Host, Job, Node } from './state.js';
 import { faultReason, onArrived, onExited, onStarted } from './threads.js';
@@ -36,6 +37,7 @@ export function step(cluster: Cluster, input: ClusterInput): { cluster: Cluster;
   }
   for (let again = true; again; ) {
     again = false;
+    for (const { node, body } of tx.deferred.splice(0)) onAgent(tx, node, body);
     for (const job of [...cluster.jobs.values()]) {
       if (job.touched && cluster.jobs.has(job.id)) {
         reconcile(tx, job);
@@ -53,13 +55,7 @@ function apply(tx: Tx, input: ClusterInput): void {
     case 'join': {
       const old = cluster.nodes.get(input.name);
       if (old) nodeDead(tx, old, 'its agent was started anew');
-      addNode(tx, input.name, input.node);
-      // Until jobs are rebuilt from what agents report, those of an earlier coordinator end here.
-      for (const { job, member } of input.hosts) {
-        const reason = 'the coordinator was restarted and does not know the job';
-        tx.toAgent(input.name, { t: 'to-host', job, member, message: { t: 'stop', reason } });
-        tx.log('warn', `stopping member ${member} of job ${job} on node ${input.name}: ${reason}`);
-      }
+      adoptHosts(tx, addNode(tx, input.name, input.node), input.hosts, input.outcomes);
       return;
     }
     case 'rejoin':
@@ -129,6 +125,11 @@ function onAgent(tx: Tx, name: string, body: AgentBody): void {
     return;
   }
   const job = tx.cluster.jobs.get(body.job);
+  if (body.t === 'replayed') return;
+  if (job?.recovery) {
+    job.recovery.held.push({ node: name, body });
+    return;
+  }
   const host = job?.hosts.get(body.member);
   if (!job || !host || host.node !== name) return;
   if (body.t === 'host-exited') {
@@ -197,6 +198,7 @@ function onTick(tx: Tx): void {
     tx.effects.push({ type: 'drop-agent', node: node.name, reason: 'dead' });
   }
   for (const job of [...cluster.jobs.values()]) {
+    settleRecovery(tx, job);
     if (job.ownerLostAt !== null && tx.now - job.ownerLostAt >= ownerGraceMs) {
       endJob(tx, job, 'cancelled', null, 'the client that ran it is gone');
     }
@@ -207,6 +209,7 @@ function onTick(tx: Tx): void {
         endJob(tx, job, 'failed', null, `the host on node ${host.node} was not ready after ${spawnMs / 1000} s`);
     }
     if (job.balanceAt !== null && job.balanceAt <= tx.now) job.touched = true;
+    if (job.viewAt !== null && job.viewAt <= tx.now) job.touched = true;
     if (job.countsDirty && job.state === 'running') publishCounts(tx, job);
   }
 }

@@ -22,9 +22,7 @@ export function nodeRows(cluster: Cluster): NodeRow[] {
 
 export function jobRows(cluster: Cluster, now: number): JobRow[] {
   const over = cluster.history.map((job): JobRow => {
-    const { name, kind, n } = job.spec;
-    const { id, state, status, reason, seconds, epoch } = job;
-    return { job: id, name, kind, state, n, threads: 0, nodes: 0, status, reason, epoch, seconds };
+    return { ...job, threads: 0, nodes: 0 };
   });
   const live = [...cluster.jobs.values()].map((job): JobRow => {
     const { name, kind, n } = job.spec;

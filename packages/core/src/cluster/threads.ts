@@ -1,11 +1,12 @@
 import type { FromHost } from '../wire/host-messages.js';
+import { firstCount } from './first-threads.js';
 import { endJob } from './job-end.js';
 import type { Host, Job, Thread } from './state.js';
 import type { Tx } from './tx.js';
 
 type Message<T extends FromHost['t']> = Extract<FromHost, { t: T }>;
 
-function addThread(job: Job, id: string, host: Host, movable: boolean, moves: number): Thread {
+export function addThread(job: Job, id: string, host: Host, movable: boolean, moves: number): Thread {
   const thread: Thread = {
     id,
     member: host.member,
@@ -13,6 +14,7 @@ function addThread(job: Job, id: string, host: Host, movable: boolean, moves: nu
     move: null,
     moves,
     told: 1,
+    recovered: false,
     pinned: null,
     retryAt: 0,
     attempts: 0,
@@ -27,6 +29,7 @@ function addThread(job: Job, id: string, host: Host, movable: boolean, moves: nu
 
 /** News of a thread that has exited: true, and one message less to wait for. */
 function isLate(job: Job, thread: string): boolean {
+  if (job.ended.has(thread)) return true;
   const outstanding = job.late.get(thread);
   if (outstanding === undefined) return false;
   if (outstanding > 1) job.late.set(thread, outstanding - 1);
@@ -71,18 +74,19 @@ export function onExited(tx: Tx, job: Job, host: Host, message: Message<'exited'
   const outstanding = message.moves + 1 - (thread?.told ?? 0);
   if (outstanding > 0) job.late.set(message.thread, outstanding);
   threadsChanged(tx, job, host);
-  if (!job.first.has(message.thread)) return;
+  if (thread?.recovered) job.ended.add(thread.id);
+  if (!message.main) return;
+  job.first.add(message.thread);
   job.statuses.set(message.thread, message.status);
-  if (job.statuses.size === job.first.size) endJob(tx, job, 'done', exitStatus(job), null);
+  if (host.node !== null) job.statusNode.set(message.thread, host.node);
+  if (job.statuses.size === firstCount(job)) endJob(tx, job, 'done', exitStatus(job), null);
 }
 
 /** The main thread's status, or of N the first that is not 0, in the order of their numbers. */
-function exitStatus(job: Job): number {
-  for (const id of job.first) {
-    const status = job.statuses.get(id) ?? 0;
-    if (status !== 0) return status;
-  }
-  return 0;
+export function exitStatus(job: Job): number {
+  const failed = [...job.statuses].filter(([, status]) => status !== 0);
+  failed.sort(([a], [b]) => a.localeCompare(b, 'en', { numeric: true }));
+  return failed[0]?.[1] ?? 0;
 }
 
 /** The thread's move number `moves` went to this host: that is where it is, unless a later one is known. */

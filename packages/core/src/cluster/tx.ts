@@ -1,4 +1,4 @@
-import type { CoordinatorBody } from '../wire/agent-messages.js';
+import type { AgentBody, CoordinatorBody } from '../wire/agent-messages.js';
 import type { ToHost } from '../wire/host-messages.js';
 import type { ClusterEvent, Effect } from './events.js';
 import type { Cluster, Host, Job, Waiter } from './state.js';
@@ -8,6 +8,8 @@ type Untimed<E> = E extends unknown ? Omit<E, 'time'> : never;
 /** One transition: the state being changed and the effects gathered so far. */
 export class Tx {
   readonly effects: Effect[] = [];
+  /** What hosts said while their job was being rebuilt, to be dealt with in this transition. */
+  readonly deferred: { node: string; body: AgentBody }[] = [];
 
   constructor(readonly cluster: Cluster) {}
 
@@ -34,6 +36,16 @@ export class Tx {
 
   reply(waiter: Waiter, value: unknown): void {
     this.effects.push({ type: 'reply', waiter, value });
+  }
+
+  /** The client gets the job's output from now on, and what it has missed. */
+  watched(waiter: Waiter, job: Job): void {
+    if (job.owner === null || job.ownerLostAt !== null) {
+      job.owner = waiter.client;
+      job.ownerLostAt = null;
+    }
+    this.effects.push({ type: 'watched', client: waiter.client, job: job.id });
+    this.reply(waiter, { job: job.id, state: job.state, outcome: null });
   }
 
   refuse(waiter: Waiter, code: string, reason: string, hint: string | null = null): void {

@@ -27,7 +27,9 @@ export function changeView(
   }
   const before = job.homes;
   if (homing.length > 0) job.homes = assignShards(before, homing);
-  job.epoch++;
+  const gap = job.skipEpochs > 0; // a change builds on the epoch before it: after a gap all get the whole view
+  job.epoch += 1 + job.skipEpochs;
+  job.skipEpochs = 0;
   const delta: ViewChange = {
     t: 'view',
     epoch: job.epoch,
@@ -36,10 +38,10 @@ export function changeView(
     gone: leaving.map(host => host.member),
     shards: shardRanges(before, job.homes),
   };
-  const full = entering.length > 0 ? wholeView(job, gone) : delta;
+  const full = entering.length > 0 || gap ? wholeView(job, gone) : delta;
   const fresh = new Set(entering);
   for (const host of job.hosts.values()) {
-    if (inView(host) && !gone.has(host)) tx.toHost(job, host, fresh.has(host) ? full : delta);
+    if (inView(host) && !gone.has(host)) tx.toHost(job, host, gap || fresh.has(host) ? full : delta);
   }
   for (const host of [...entering, ...changed, ...leaving]) {
     const state = gone.has(host) ? 'gone' : host.state;

@@ -121,7 +121,14 @@ export class Agents {
     const session: Session = { id: sessionId, name, instance: join.node.instance, link: new Link(), peer };
     this.#sessions.set(name, session);
     peer.send({ t: 'joined', name, session: sessionId, resumed: false, received: 0, beatMs, graceMs });
-    this.options.apply({ type: 'join', name, node: wanted, hosts: join.hosts, now: Date.now() });
+    this.options.apply({
+      type: 'join',
+      name,
+      node: wanted,
+      hosts: join.hosts,
+      outcomes: join.outcomes,
+      now: Date.now(),
+    });
     return session;
   }
 

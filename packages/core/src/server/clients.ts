@@ -17,6 +17,8 @@ interface Session {
   subscribed: boolean;
   /** Jobs whose output goes here. */
   outputs: Set<string>;
+  /** Jobs whose output was asked for as they were named. */
+  wanted: Set<string>;
   uploads: Map<string, ImageWriter>;
   /** Uploads are taken one after the other. */
   queue: Promise<void>;
@@ -27,6 +29,8 @@ export interface ClientsOptions {
   reports: Reports;
   cluster: () => Cluster;
   apply: (input: ClusterInput) => void;
+  /** A client has this much of a job's output. */
+  seen: (job: string, seen: Extract<ClientRequest, { verb: 'seen' }>['seen']) => void;
 }
 
 /** The clients' connections: requests and replies, events, output, attached members' views. */
@@ -41,6 +45,7 @@ export class Clients {
       peer: peer as Peer<ToClient>,
       subscribed: false,
       outputs: new Set(),
+      wanted: new Set(),
       uploads: new Map(),
       queue: Promise.resolve(),
     };
@@ -83,6 +88,14 @@ export class Clients {
       backlog = Math.max(backlog, peer.backlog);
     }
     return backlog;
+  }
+
+  /** The client follows a job from now on. True if it wants its output. */
+  follow(client: string, job: string): boolean {
+    const session = this.#sessions.get(client);
+    if (![...(session?.wanted ?? [])].some(wanted => job.startsWith(wanted))) return false;
+    session?.outputs.add(job);
+    return true;
   }
 
   close(): void {
@@ -142,10 +155,14 @@ export class Clients {
         return;
       }
       case 'watch': {
-        if (request.output) session.outputs.add(resolvePrefix('job', request.job, cluster().jobs.keys()));
+        if (request.output) session.wanted.add(request.job);
         apply({ type: 'watch', waiter, job: request.job, now });
         return;
       }
+      case 'seen':
+        if (session.outputs.has(request.job)) this.options.seen(request.job, request.seen);
+        answer(null);
+        return;
       case 'subscribe':
         session.subscribed = true;
         answer(null);

@@ -15,7 +15,7 @@ import type { AgentBody } from '../wire/agent-messages.js';
 import { accept } from './accept.js';
 import { Agents } from './agents.js';
 import { Clients } from './clients.js';
-import { OutputOrder } from './output.js';
+import { Outputs } from './outputs.js';
 import { Reports } from './reports.js';
 
 export interface CoordinatorOptions {
@@ -29,9 +29,6 @@ export interface CoordinatorOptions {
 }
 
 const TICK_MS = 100;
-/** Output of a job is held back at its hosts while its client has more than this unread, bytes. */
-const HIGH_WATER = 4 << 20;
-const LOW_WATER = 512 << 10;
 /** Connections that have not completed the handshake. */
 const MAX_PENDING = 256;
 
@@ -42,8 +39,7 @@ export class Coordinator {
   readonly #agents: Agents;
   readonly #clients: Clients;
   readonly #reports: Reports;
-  readonly #orders = new Map<string, OutputOrder>();
-  readonly #held = new Set<string>();
+  readonly #outputs: Outputs;
   readonly #inputs: ClusterInput[] = [];
   #stepping = false;
   #pending = 0;
@@ -68,10 +64,21 @@ export class Coordinator {
       apply,
       beatMs: options.beatMs ?? BEAT_MS,
       graceMs: this.#cluster.settings.graceMs,
-      onBody: (_name, body) => this.#onBody(body),
+      onBody: (name, body) => this.#onBody(name, body),
     });
     this.#reports = new Reports(cluster, (node, body) => this.#agents.send(node, body));
-    this.#clients = new Clients({ images, reports: this.#reports, cluster, apply });
+    this.#outputs = new Outputs({
+      cluster,
+      toAgent: (node, body) => this.#agents.send(node, body),
+      show: (job, pieces) => this.#clients.output(job, pieces),
+    });
+    this.#clients = new Clients({
+      images,
+      reports: this.#reports,
+      cluster,
+      apply,
+      seen: (job, seen) => this.#outputs.seen(job, seen),
+    });
     server.on('connection', socket => void this.#accept(socket));
     this.#timer = setInterval(() => this.#tick(), TICK_MS);
     this.#log.info({ address, version: VERSION, token: options.token != null }, `coordinator listens on ${address}`);
@@ -106,6 +113,7 @@ export class Coordinator {
     if (this.#timer) clearInterval(this.#timer);
     this.#timer = null;
     this.#agents.close();
+    this.#outputs.close();
     this.#clients.close();
     const http = this.server.options.server;
     for (const socket of this.server.clients) setTimeout(() => socket.terminate(), 500).unref();
@@ -137,33 +145,13 @@ export class Coordinator {
     }
   }
 
-  #onBody(body: AgentBody): void {
-    if (body.t !== 'from-host') return;
-    const { job, member, message } = body;
-    if (message.t === 'report') {
-      this.#reports.accept(message);
-      return;
-    }
-    let order = this.#orders.get(job);
-    if (!order) {
-      if (!this.#cluster.jobs.has(job)) return;
-      order = new OutputOrder();
-      this.#orders.set(job, order);
-    }
-    const pieces = order.accept(member, message);
-    if (pieces.length > 0 && this.#clients.output(job, pieces) > HIGH_WATER) this.#flow(job, false);
-  }
-
-  #flow(job: string, open: boolean): void {
-    if (this.#held.has(job) === !open) return;
-    if (open) this.#held.delete(job);
-    else this.#held.add(job);
-    const nodes = new Set([...(this.#cluster.jobs.get(job)?.hosts.values() ?? [])].map(host => host.node));
-    for (const node of nodes) if (node !== null) this.#agents.send(node, { t: 'flow', job, open });
+  #onBody(node: string, body: AgentBody): void {
+    if (body.t === 'from-host' && body.message.t === 'report') this.#reports.accept(body.message);
+    else if (body.t === 'from-host' || body.t === 'replayed') this.#outputs.heard(node, body);
   }
 
   #tick(): void {
-    for (const job of this.#held) if (this.#clients.output(job, []) < LOW_WATER) this.#flow(job, true);
+    this.#outputs.tick();
     const idle =
       this.#cluster.jobs.size === 0 && [...this.#cluster.nodes.values()].every(node => node.downSince === null);
     if (!idle) this.#apply({ type: 'tick', now: Date.now() });
@@ -196,6 +184,12 @@ export class Coordinator {
       case 'refuse':
         this.#clients.refuse(effect.waiter, effect.code, effect.reason, effect.hint);
         return;
+      case 'wake':
+        setTimeout(() => this.#timer && this.#tick(), Math.max(0, effect.at - Date.now())).unref();
+        return;
+      case 'watched':
+        if (this.#clients.follow(effect.client, effect.job)) this.#outputs.replay(effect.job);
+        return;
       case 'client-view':
         this.#clients.view(effect.client, effect.job, effect.change);
         return;
@@ -211,10 +205,7 @@ export class Coordinator {
           event.event === 'job' &&
           (event.state === 'done' || event.state === 'failed' || event.state === 'cancelled')
         ) {
-          const rest = this.#orders.get(event.job)?.flush() ?? [];
-          this.#clients.output(event.job, rest);
-          this.#orders.delete(event.job);
-          this.#held.delete(event.job);
+          this.#outputs.end(event.job);
         }
         this.#clients.publish(event);
         return;

@@ -5,6 +5,16 @@ export interface Output {
   thread: string;
   stream: 1 | 2;
   data: Uint8Array;
+  /** The member where it was printed, and its number among what that member said of output. */
+  member: number;
+  seq: number;
+}
+
+/** Where a thread is, by its stays (see Stays), and which is the first that has not ended. */
+export interface Whereabouts {
+  member: number;
+  stay: number;
+  current: number;
 }
 
 /** A thread's stay on one host after the other: stay k begins with its k-th move, stay 0 where it started. */
@@ -30,16 +40,28 @@ export class OutputOrder {
   readonly #threads = new Map<string, Stays>();
   #held = 0;
 
+  /** @param known threads that have moved before anything was accepted here */
+  constructor(known: ReadonlyMap<string, Whereabouts> = new Map()) {
+    for (const [thread, { member, stay, current }] of known)
+      this.#threads.set(thread, {
+        current,
+        at: new Map([[member, stay]]),
+        ended: new Set(),
+        held: new Map(),
+        last: null,
+      });
+  }
+
   /** Bytes that wait. */
   get held(): number {
     return this.#held;
   }
 
   /** @returns what can be shown now, in order */
-  accept(member: number, message: FromHost): Output[] {
+  accept(member: number, message: FromHost, seq = 0): Output[] {
     switch (message.t) {
       case 'output':
-        return this.#output(member, message);
+        return this.#output({ thread: message.thread, stream: message.stream, data: message.data, member, seq });
       case 'arrived':
         this.#stays(message.thread).at.set(member, message.moves);
         return [];
@@ -65,10 +87,10 @@ export class OutputOrder {
     return stays;
   }
 
-  #output(member: number, { thread, stream, data }: Output): Output[] {
+  #output(piece: Output): Output[] {
+    const { thread, member, data } = piece;
     const stays = this.#threads.get(thread);
     const stay = stays?.at.get(member) ?? 0;
-    const piece = { thread, stream, data };
     if (!stays || stay <= stays.current) return [piece];
     const held = stays.held.get(stay);
     if (held) held.push(piece);

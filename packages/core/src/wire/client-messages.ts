@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { seenList } from './agent-messages.js';
 import * as f from './fields.js';
 import { viewChange } from './host-messages.js';
 import { jobSpec } from './job-spec.js';
@@ -18,6 +19,8 @@ export const clientRequest = v.variant('verb', [
   request('upload', { hash: f.hash, offset: f.count, total: f.count, data: f.binary }),
   request('submit', { spec: jobSpec, output: v.boolean() }),
   request('watch', { job: f.id, output: v.boolean() }),
+  /** Output of a job that has arrived: its agents need not keep it any more. */
+  request('seen', { job: f.id, seen: seenList }),
   request('kill', { job: f.id }),
   request('drain', { node: f.text }),
   request('move', { thread: f.text, job: v.nullish(f.text, null), node: f.text }),
@@ -42,6 +45,8 @@ export const output = v.object({
   thread: f.thread,
   stream: v.picklist([1, 2]),
   data: f.binary,
+  member: f.member,
+  seq: f.count,
 });
 export const event = v.object({ t: v.literal('event'), event: v.record(v.string(), v.unknown()) });
 export const view = v.object({ t: v.literal('view'), job: f.id, change: viewChange });

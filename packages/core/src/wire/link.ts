@@ -23,6 +23,16 @@ export class Link<Out, In> {
     return this.#received;
   }
 
+  /** Number of the last message sent. */
+  get sent(): number {
+    return this.#next - 1;
+  }
+
+  /** Messages sent after number `s` that the other side has not acknowledged. */
+  after(s: number): Out[] {
+    return this.#unacked.filter(frame => frame.s > s).map(frame => frame.body);
+  }
+
   /** Messages that the other side has not acknowledged. */
   get pending(): number {
     return this.#unacked.length;

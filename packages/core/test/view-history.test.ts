@@ -1,7 +1,7 @@
-import type { ShardRange, ViewChange } from '@dmi/core';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { merge } from '../src/job-memory.js';
+import { knownViews, mergeViews as merge, missedViews, viewDifference } from '../src/recovery/view-history.js';
+import type { ShardRange, ViewChange } from '../src/wire/host-messages.js';
 
 const info = (id: number) => ({
   id,
@@ -78,5 +78,43 @@ describe('the view that an agent remembers', () => {
         expect(homes(view.shards)).toEqual(expected);
       }),
     );
+  });
+});
+
+describe('the views that a host has missed', () => {
+  const view = (epoch: number, members: number[]) =>
+    change({ full: true, epoch, members: members.map(info), shards: [[0, 1024, members[0] as number]] });
+
+  it('turn its own into the newest, one known epoch after the other, whole after a gap', () => {
+    const known = [view(1, [0, 1]), view(2, [0, 1, 2]), view(5, [1, 2])];
+    expect(missedViews(known, 1, 5)).toEqual([]);
+    const missed = missedViews(known, 1, 1) as ViewChange[];
+    expect(missed.map(({ epoch, full }) => [epoch, full])).toEqual([
+      [2, false],
+      [5, true],
+    ]);
+    expect(missed.reduce(merge, view(1, [0, 1]))).toEqual(view(5, [1, 2]));
+    expect(viewDifference(view(1, [0, 1]), view(2, [1, 2]))).toMatchObject({
+      gone: [0],
+      members: [info(2)],
+      shards: [[0, 1024, 1]],
+    });
+  });
+
+  it('begin with the whole first one that has a host without any', () => {
+    const known = [view(1, [0]), view(2, [0, 2]), view(3, [0, 2, 3])];
+    expect(missedViews(known, 2, 0)).toEqual([known[1], viewDifference(view(2, [0, 2]), view(3, [0, 2, 3]))]);
+  });
+
+  it('are unknown when nobody remembers its own', () => {
+    expect(missedViews([view(9, [0, 1])], 1, 3)).toBeNull();
+  });
+
+  it('are gathered from what several hosts were told', () => {
+    const first = view(1, [0, 1]);
+    const second = change({ epoch: 2, members: [info(2)], shards: [[0, 10, 2]] });
+    const known = knownViews([[first], [first, second], [view(3, [0, 2])]]);
+    expect(known.map(({ epoch }) => epoch)).toEqual([1, 2, 3]);
+    expect(known[1]).toEqual(merge(first, second));
   });
 });
