@@ -141,6 +141,7 @@ void Host::begin(JobConfig config) {
   SchedulerHooks hooks;
   hooks.serve = [this](Worker& w, Guest& g) { return serve(w, g); };
   hooks.flush = [this] { member_->flush(); };
+  hooks.unsent = [this] { return member_->wants_flush(); };
   hooks.idle_poll = [this](int) {
     // Spinning pays while answers come quickly; where it has not paid lately it is tried only now and then.
     thread_local int luck = 4, skipped = 0;

@@ -98,11 +98,18 @@ void Scheduler::make_ready(Guest& g) {
   push(*target, g);
   if (target->doze.load(std::memory_order_seq_cst)) {
     wake(*target);
-  } else if (target->current && !ticking_.load(std::memory_order_relaxed)) {
-    std::lock_guard hold(tick_mutex_);  // somebody waits behind a running guest: slices are needed
-    ticking_ = true;
-    tick_wake_.notify_one();
+  } else if (target->slice_start.load()) {
+    want_ticks();  // somebody waits behind a running guest: slices are needed
   }
+}
+
+// Callers have made the reason visible (a queued guest, a slice begun) before they look at ticking_; the ticker clears it
+// before it looks for reasons. So one of the two sees the other.
+void Scheduler::want_ticks() {
+  if (ticking_.load()) return;
+  std::lock_guard hold(tick_mutex_);
+  ticking_ = true;
+  tick_wake_.notify_one();
 }
 
 void Scheduler::wake(Worker& w) {
@@ -139,12 +146,8 @@ void Scheduler::run_guest(Worker& w, Guest& g) {
   w.current = &g;
   w.context = &g.context;
   w.preempt_wanted = 0;
-  w.slice_start.store(monotonic_ns(), std::memory_order_relaxed);
-  if (w.queued.load(std::memory_order_relaxed) > 0 && !ticking_.load(std::memory_order_relaxed)) {
-    std::lock_guard hold(tick_mutex_);
-    ticking_ = true;
-    tick_wake_.notify_one();
-  }
+  w.slice_start.store(monotonic_ns());
+  if (w.queued.load() > 0 || hooks_.unsent()) want_ticks();
   Next next = Next::Continue;
   while (next == Next::Continue) {
     const uint64_t begin = __builtin_ia32_rdtsc();
@@ -266,19 +269,21 @@ void Scheduler::run_ticker() {
       continue;
     }
     tick_wake_.wait_for(hold, std::chrono::nanoseconds(kSlice));
-    hold.unlock();
-    bool waiting = false;
+    if (hooks_.unsent()) {  // a guest that computes for long must not hold up what others have left to be sent
+      hold.unlock();
+      hooks_.flush();
+      hold.lock();
+    }
+    ticking_ = false;
     const int64_t now = monotonic_ns();
     int total = 0;
-    for (auto& w : workers_) total += w->queued.load(std::memory_order_relaxed);
+    for (auto& w : workers_) total += w->queued.load();
     for (auto& w : workers_) {
-      const int64_t begin = w->slice_start.load(std::memory_order_relaxed);
+      const int64_t begin = w->slice_start.load();
       if (!begin || !total) continue;
-      waiting = true;
+      ticking_ = true;
       if (now - begin >= kSlice) raw_syscall(SYS_tgkill, getpid(), w->tid, kPreemptSignal);
     }
-    hold.lock();
-    ticking_ = waiting;
   }
 }
 

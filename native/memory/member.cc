@@ -108,6 +108,7 @@ class MemberImpl final : public Member, private transport::FrameHandler {
   void flush() override {
     if (engine_->wants_flush()) call([&] { engine_->flush(out_); });
   }
+  bool wants_flush() const noexcept override { return engine_->wants_flush(); }
   bool poll(int spin_us) override { return transport_.poll(spin_us); }
 
   void send_app(MemberId to, std::span<const std::byte> bytes) override {

@@ -181,6 +181,7 @@ class Member {
   // Barrier and allreduce arrivals are combined here while other threads of this host may still arrive. A host calls
   // this whenever a worker runs out of runnable threads: partial arrivals go out. Cheap when there are none.
   virtual void flush() = 0;
+  virtual bool wants_flush() const noexcept = 0;
   // Does pending network work on the calling thread, waiting at most `spin_us` for some to arrive. Idle workers call it
   // before they block, so that an answer finds its waiter awake. Returns whether anything was processed.
   virtual bool poll(int spin_us) = 0;
