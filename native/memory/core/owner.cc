@@ -55,15 +55,10 @@ void EngineImpl::on(MemberId from, uint64_t epoch, PageReq& m, Bytes data) {
     auto mine = data.first(bytes);
     data = data.subspan(bytes);
     OpState* local = nullptr;
-    bool departed = false;
+    bool departed = false, early = false;
     if (m.requester != self_ && !view_.has(m.requester)) {
       departed = m.since <= view_.epoch();     // nobody waits for the answer; but the page may have to be created
-      if (!departed && read && m.mode != Mode::Get) {       // it has joined in a view that we have not seen; only members may be sharers
-        PageReq one = m;
-        one.parts = {part};
-        future_.emplace_back(m.since, Stored{from, encode(one, epoch, kInline), {}});
-        continue;
-      }
+      early = !departed && read && m.mode != Mode::Get;  // it has joined in a view that we have not seen; only members may be sharers
     }
     if (m.requester == self_) {  // our own request came round: its data is in our buffers, which outlive this message
       local = state(m.op);
@@ -85,10 +80,21 @@ void EngineImpl::on(MemberId from, uint64_t epoch, PageReq& m, Bytes data) {
     }
     auto* p = map ? map->find(index_of(part.key)) : nullptr;
     const bool owned = p && p->role == Role::Owned;
-    if (departed && !(m.flags & PageReq::kCreate)) continue;
+    const bool create = map && (m.flags & PageReq::kCreate);
+    if (departed && !create) continue;
+    if (early) {
+      // The page is created at once all the same: an order to hand it over may be right behind.
+      if (!owned && create && index_of(part.key) < static_cast<uint64_t>(map->page_count))
+        become_owner(store_.get(*map, index_of(part.key)), PageFrame::make(map->page_size), 0, {});
+      PageReq one = m;
+      one.flags &= static_cast<uint8_t>(~PageReq::kCreate);
+      one.parts = {part};
+      future_.emplace_back(m.since, Stored{from, encode(one, epoch, kInline), {}});
+      continue;
+    }
     // The home forwards to the owner. But it may have been the home of an older view, and its successor have ordered the
     // page away since: then the request goes back to the home. It stays when the page is surely on its way here.
-    const bool expected = (m.flags & PageReq::kCreate) || ((m.flags & PageReq::kViaHome) && (from == self_ || (p && p->work && p->work->acquiring)));
+    const bool expected = create || ((m.flags & PageReq::kViaHome) && (from == self_ || (p && p->work && p->work->acquiring)));
     if (!owned && !expected) {
       home_part(head, part, mine, epoch, from);
       continue;
@@ -385,10 +391,15 @@ void EngineImpl::on(MemberId from, uint64_t, PageMove& m, Bytes data) {
   become_owner(p, frame, m.ver, std::move(m.sharers));
 }
 
-void EngineImpl::on(MemberId from, uint64_t, Transfer& m, Bytes) {
+void EngineImpl::on(MemberId from, uint64_t epoch, Transfer& m, Bytes) {
   auto* map = store_.mapping(mapping_of(m.key));
   if (map && map->dead.load(std::memory_order_relaxed)) return;
-  if (!map || index_of(m.key) >= static_cast<uint64_t>(map->page_count)) return broke_protocol(from, "a transfer of an unknown page");
+  if (!map) {  // the first touch that makes us the owner comes from a former home, on another wire
+    look_up(mapping_of(m.key));
+    lookups_[mapping_of(m.key)].messages.push_back({from, encode(m, epoch, kInline), {}});
+    return;
+  }
+  if (index_of(m.key) >= static_cast<uint64_t>(map->page_count)) return broke_protocol(from, "a transfer of an unknown page");
   auto& p = store_.get(*map, index_of(m.key));
   PageTask t;
   t.transfer_to = m.to;

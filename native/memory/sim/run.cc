@@ -100,7 +100,7 @@ void Job::look_after_leavers() {
       asked = true;
       world_.drain(id);
     }
-    if (world_.node(id).drained) {
+    if (world_.node(id).drained && world_.quiet(id)) {
       world_.retire(id);
       world_.publish();
       report_.drains++;

@@ -75,6 +75,12 @@ void World::kill(MemberId id) {
     if (ends.first == id || ends.second == id) wire.frames.clear();
 }
 
+bool World::quiet(MemberId id) const {
+  for (auto& [ends, wire] : wires_)
+    if (ends.first == id && !wire.frames.empty()) return false;
+  return true;
+}
+
 void World::retire(MemberId id) {
   node(id).dead = true;
   infos_.erase(id);

@@ -39,7 +39,8 @@ class World {
   void set_state(MemberId id, MemberState state) { infos_.at(id).state = state; }
   void remove(MemberId id);           // gone in the next view
   void kill(MemberId id);             // stops at once; its wires are cut
-  void retire(MemberId id);           // has drained and stops; what it sent still arrives
+  bool quiet(MemberId id) const;      // everything that it has sent has arrived
+  void retire(MemberId id);           // has drained, is quiet (a transport tells of a drain only then), and stops
 
   bool submit(MemberId at, Op* op);
   bool resume(MemberId at, Op* op);
