@@ -7,8 +7,6 @@ import { type Command, Processes, pause, until } from './cluster/processes.js';
 // itself and prints `ok NAME`.
 
 const OTHERS = ['hammer']; // not conformance: has tests of its own
-// Calls that the runtime may still refuse with ENOSYS and a sentence; their programs then say `not yet NAME`.
-const MAY_BE_REFUSED = ['object', 'save'];
 const PROGRAMS = readdirSync(`${ROOT}/test/dmi`)
   .filter(file => file.endsWith('.c'))
   .map(file => file.slice(0, -2))
@@ -29,14 +27,10 @@ function isRunning(job: Command): boolean {
 
 async function expectOk(name: string, job: Command): Promise<void> {
   const { stdout, stderr, status } = await job.ended;
-  expect({ name, status, said: stdout.split('\n').filter(line => /^(ok|not yet|FAILED)/.test(line)), stderr }).toEqual({
+  expect({ name, status, said: stdout.split('\n').filter(line => /^(ok|FAILED)/.test(line)), stderr }).toEqual({
     name,
     status: 0,
-    said: [
-      MAY_BE_REFUSED.includes(name)
-        ? expect.stringMatching(new RegExp(`^(ok ${name}$|not yet ${name}: .)`))
-        : `ok ${name}`,
-    ],
+    said: [`ok ${name}`],
     stderr: expect.not.stringContaining('dmi:'),
   });
 }

@@ -19,6 +19,9 @@
 #define DMI_GATE_ADDRESS 0x100000000UL
 #define DMI_GATE_MAGIC 0x65746167696d64UL /* "dmigate" */
 #define DMI_GATE_VERSION 1u
+/* Global address of the root page: 4096 bytes, zero-filled, there from a job's start to its end. What all threads of a job
+ * find without being told (the table of objects) begins here. */
+#define DMI_ROOT_ADDRESS (INT64_C(1) << 40)
 
 struct dmi_gate {
   uint64_t magic;

@@ -125,7 +125,7 @@ struct FunctionCall {  // a DMI_function to run here; call Member::function_done
 
 struct MemberStats {
   int64_t pages_owned, pages_cached, bytes_owned, bytes_cached, pool, shards_homed;
-  uint64_t messages_sent, messages_received, bytes_sent, bytes_received, pages_fetched, pages_handed_over;
+  uint64_t messages_sent, messages_received, bytes_sent, bytes_received, pages_fetched, pages_handed_over, pages_evicted, pages_swapped;
 };
 
 // What the member tells its user. Called from any of the member's threads, with no engine lock held; must not block.

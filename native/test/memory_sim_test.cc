@@ -24,6 +24,19 @@ TEST(Simulator, HoldsWhileMembersComeAndGo) {
 TEST(Simulator, HoldsWithFullChecksAfterEveryEvent) {
   for (uint64_t seed = 100; seed < 110; seed++) EXPECT_EQ(run(options(seed, 3, 8, 3000, 2)).failure, "");
 }
+TEST(Simulator, HoldsWhilePoolsAreTooSmall) {
+  uint64_t evicted = 0, swapped = 0;
+  for (uint64_t seed = 200; seed < 215; seed++) {
+    auto o = options(seed, 4, 10, 4000, 2);
+    o.pool = 6'000;  // four of them, for 21,000 bytes of pages and copies of them
+    const auto r = run(o);
+    EXPECT_EQ(r.failure, "");
+    evicted += r.evicted;
+    swapped += r.swapped;
+  }
+  EXPECT_GT(evicted, 200u);
+  EXPECT_GT(swapped, 200u);
+}
 TEST(Simulator, HoldsOnOneMember) { EXPECT_EQ(run(options(7, 1, 10, 2000, 1)).failure, ""); }
 TEST(Simulator, HoldsWithManyMembers) { EXPECT_EQ(run(options(3, 40, 60, 10000, 1)).failure, ""); }
 

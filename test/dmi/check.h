@@ -115,12 +115,6 @@ static inline void finish(const char *name) {
   unmap(shared.barrier);
   outn("ok %s", name);
 }
-/* In DMI_main, right after a probe has failed: ends the program if this runtime says that it has no such calls yet. */
-static inline void end_if_not_yet(const char *name) {
-  if (errno != ENOSYS) return;
-  outn("not yet %s: %s", name, DMI_error());
-  exit(0);
-}
 /* A number that depends on all its arguments. */
 static inline int64_t mix(int64_t a, int64_t b, int64_t c) {
   uint64_t x = (uint64_t)a * 0x9e3779b97f4a7c15u + (uint64_t)b * 0xc2b2ae3d27d4eb4fu + (uint64_t)c * 0x165667b19e3779f9u;

@@ -54,9 +54,10 @@ void DMI_main(int argc, char **argv) {
   prepare(argc, argv);
   shared.data[0] = map(4 * shared.threads, 1);
   int32_t id;
-  int64_t size = 8;
-  if (!DMI_new_object(&id, &size, 1, NULL)) end_if_not_yet("object");
-  CHECK(DMI_delete_object(&id, 1, NULL));
+  int64_t size = -1;
+  REFUSED(DMI_new_object(&id, &size, 1, NULL), EINVAL);
+  id = 77;
+  REFUSED(DMI_delete_object(&id, 1, NULL), ENOENT);
   run_threads();
   unmap(shared.data[0]);
   finish("object");

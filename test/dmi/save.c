@@ -23,8 +23,8 @@ int64_t DMI_thread(int64_t addr) {
 void DMI_main(int argc, char **argv) {
   prepare(argc, argv);
   shared.data[0] = map(100, shared.threads);
-  if (!DMI_save(shared.data[0], 8)) end_if_not_yet("save");
-  CHECK(DMI_unsave(shared.data[0], 8));
+  CHECK(DMI_save(shared.data[0], 100 * shared.threads) && DMI_unsave(shared.data[0], 8));
+  REFUSED(DMI_save(shared.data[0], 100 * shared.threads + 1), EFAULT);
   run_threads();
   unmap(shared.data[0]);
   finish("save");

@@ -3,15 +3,13 @@
  * from its start. */
 #include "guest.h"
 
-#define ROOT 4096 /* global address of the root page: zero-filled, never unmapped */
-
 struct object { int64_t addr, size; };
 
 static int64_t block_size_at(int64_t addr) { return addr - 16; } /* the third field of alloc.c's struct block */
 
 static int32_t find(int32_t id, struct object *o) {
   int64_t entry, addr = 0;
-  if (dmi_table_entry(ROOT, id, &entry) && !DMI_read(entry, 8, &addr, DMI_INVALIDATE, NULL)) return FALSE;
+  if (dmi_table_entry(DMI_ROOT_ADDRESS, id, &entry) && !DMI_read(entry, 8, &addr, DMI_INVALIDATE, NULL)) return FALSE;
   if (addr == 0) return dmi_fail(ENOENT, "there is no object %d", id);
   o->addr = addr;
   return DMI_read(block_size_at(addr), 8, &o->size, DMI_INVALIDATE, NULL);
@@ -27,22 +25,19 @@ static int32_t find_range(int32_t id, int64_t offset, int64_t size, struct objec
 static int32_t delete_one(int32_t id) {
   struct object o;
   int64_t entry, addr, none = 0;
-  if (!find(id, &o) || !dmi_table_entry(ROOT, id, &entry) || !DMI_fas(entry, 8, &none, &addr, DMI_PUT, NULL))
+  if (!find(id, &o) || !dmi_table_entry(DMI_ROOT_ADDRESS, id, &entry) || !DMI_fas(entry, 8, &none, &addr, DMI_PUT, NULL))
     return FALSE;
   return addr != 0 ? DMI_free(addr) : dmi_fail(ENOENT, "there is no object %d", id);
 }
 
 int32_t DMI_new_object(int32_t *ids, const int64_t *sizes, int32_t n, DMI_local_status_t *status) {
   if (!dmi_status_free(status)) return FALSE;
-  int64_t probe;
   if (n < 0 || (n > 0 && (ids == NULL || sizes == NULL)))
     return dmi_status_done(status, dmi_fail(EINVAL, "DMI_new_object of %d objects needs ids and sizes", n));
-  if (!dmi_get(ROOT, 8, &probe))
-    return dmi_status_done(status, dmi_fail(ENOSYS, "objects need a root page, which this host does not offer"));
   for (int32_t i = 0; i < n; i++) {
     int64_t addr, index, entry;
     int32_t ok = sizes[i] >= 0 ? TRUE : dmi_fail(EINVAL, "an object of %lld bytes", (long long)sizes[i]);
-    ok = ok && DMI_malloc(&addr, sizes[i], MAX(sizes[i], 8)) && dmi_table_add(ROOT, &index, &entry) &&
+    ok = ok && DMI_malloc(&addr, sizes[i], MAX(sizes[i], 8)) && dmi_table_add(DMI_ROOT_ADDRESS, &index, &entry) &&
          dmi_put(entry, 8, &addr);
     if (!ok) {
       int saved = errno;
@@ -147,7 +142,7 @@ int32_t DMI_setsize_object(int32_t id, int64_t size, int8_t mode, DMI_local_stat
   int32_t ok = size >= 0 && dmi_is_write_mode(mode);
   ok = ok ? find(id, &o) : dmi_fail(EINVAL, "DMI_setsize_object to %lld bytes in mode %d", (long long)size, mode);
   if (ok && size != o.size)
-    ok = dmi_table_entry(ROOT, id, &entry) && DMI_realloc(o.addr, &addr, size, MAX(size, 8)) && dmi_put(entry, 8, &addr);
+    ok = dmi_table_entry(DMI_ROOT_ADDRESS, id, &entry) && DMI_realloc(o.addr, &addr, size, MAX(size, 8)) && dmi_put(entry, 8, &addr);
   return dmi_status_done(status, ok);
 }
 

@@ -32,7 +32,7 @@ bool fast;
 Counts counted;
 const char* sentence = "";
 
-constexpr int64_t kRoot = 4096;
+constexpr int64_t kRoot = DMI_ROOT_ADDRESS;
 
 int64_t refuse(int error, const char* why) {
   sentence = why;

@@ -11,6 +11,7 @@ std::string EngineImpl::check(int level) const {
   if (level < 2) return {};
   int64_t owned = 0;
   uint64_t acquiring = 0;
+  int64_t accepted = 0;
   std::string why;
   auto& store = const_cast<PageStore&>(store_);
   store.each_page([&](Page& p) {
@@ -22,6 +23,7 @@ std::string EngineImpl::check(int level) const {
     const auto* w = p.work.get();
     if (!w) return;
     acquiring += w->acquiring;
+    if (w->offered_by != kNoMember) accepted += p.size;
     if (w->busy && p.role != Role::Owned) say("is busy without being owned");
     if (w->busy != (busy_.count(&p) != 0)) say("busy list disagrees");
     if (w->busy && (p.access != 0)) say("is busy but open to hot paths");
@@ -35,6 +37,7 @@ std::string EngineImpl::check(int level) const {
   });
   if (!why.empty()) return why;
   if (owned != store_.pages_owned) return "count of owned pages is wrong";
+  if (accepted != accepted_bytes_) return "count of accepted bytes is wrong";
   if (acquiring != acquiring_) return "count of acquisitions is wrong";
   for (uint32_t s = 0; s < kShards; s++) {
     if (!shards_[s].here) continue;

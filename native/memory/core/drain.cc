@@ -78,8 +78,9 @@ void EngineImpl::push_pages() {
 
 void EngineImpl::on(MemberId from, uint64_t, Offer& m, Bytes) {
   std::vector<PageKey> refused;
-  const bool room = m.force || m.bytes <= config_.pool - store_.bytes_owned;
+  const bool fits = m.force || m.bytes <= room();
   for (auto key : m.keys) {
+    if (!possible(key)) return broke_protocol(from, "a page of an impossible mapping");
     auto* map = store_.mapping(mapping_of(key));
     if (map && (map->dead.load(std::memory_order_relaxed) || index_of(key) >= static_cast<uint64_t>(map->page_count))) continue;
     if (!map) {  // look it up before we become an owner in it
@@ -88,14 +89,16 @@ void EngineImpl::on(MemberId from, uint64_t, Offer& m, Bytes) {
       lookups_[mapping_of(key)].messages.push_back({from, encode(one, view_.epoch(), kInline), {}});
       continue;
     }
-    if (!may_own() || !room) {
+    if (!may_own() || !fits) {
       refused.push_back(key);
       continue;
     }
     auto& p = store_.get(*map, index_of(key));
     if (p.role == Role::Owned) continue;
     auto& w = work(p);
+    settle_offer(p);
     w.offered_by = from;
+    accepted_bytes_ += p.size;
     if (!w.acquiring) acquire(p, from);  // otherwise it comes anyway, or we tell `from` that it will not
   }
   if (!refused.empty()) send(from, OfferAns{refused});

@@ -35,6 +35,7 @@ std::unique_ptr<Engine> Engine::create(EngineConfig config) { return std::make_u
 
 EngineImpl::EngineImpl(EngineConfig config) : config_(config), self_(config.self), self_state_(config.state), shards_(kShards) {
   stats_.pool = config.pool;
+  store_.add_mapping(kRootMapping, kRootPageSize, 1, false);
 }
 EngineImpl::~EngineImpl() = default;
 
@@ -318,6 +319,8 @@ void EngineImpl::pump() {
       check_drained();
       if (!open_.empty() || !local_.empty()) continue;
     }
+    keep_within_pool();
+    if (!open_.empty() || !local_.empty() || !rewatch_.empty()) continue;
     return;
   }
 }
@@ -369,6 +372,8 @@ template <class M> void EngineImpl::handle(MemberId from, Bytes head, Bytes body
   HeadFixed h;
   read_fixed(head, h);
   if (!decode(head, body, m, data)) return broke_protocol(from, "a malformed message");
+  if constexpr (requires { m.key; })
+    if (!possible(m.key)) return broke_protocol(from, "a page of an impossible mapping");
   if constexpr (std::is_same_v<M, Acquire> || std::is_same_v<M, Owned>) {
     if (!at_home(shard_of_page(m.key), h.epoch, from, head, body)) return;
   } else if constexpr (std::is_same_v<M, MapReq> || std::is_same_v<M, UnmapAck>) {

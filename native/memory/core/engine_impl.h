@@ -11,6 +11,7 @@
 //   waiting.cc     the waiting side of synchronisation operations
 //   handoff.cc     shards change their home
 //   drain.cc       a member gives everything away
+//   pool.cc        a member keeps within its pool
 //   hot.cc         try_*
 //
 // docs/protocol.md says why the races are safe. All of it runs under the caller's lock except hot.cc.
@@ -25,6 +26,7 @@
 #include <utility>
 
 #include "page_work.h"
+#include "pins.h"
 #include "sync_objects.h"
 #include "view.h"
 
@@ -88,8 +90,8 @@ struct MapInfo {
   template <class A> void fields(A& a) { a(page_size); a(page_count); }
 };
 struct Authority {
-  uint32_t next_id = 1;
-  int64_t reserved = 0;                 // bytes of all mappings
+  uint32_t next_id = kRootMapping + 1;
+  int64_t reserved = 0;                 // bytes of all mappings but the root page
   std::map<uint32_t, MapInfo> live;
   std::map<uint32_t, Unmapping> unmapping;
   std::map<MemberId, uint64_t> seen;    // (and a view they are in) who may know of mappings without being in our view yet
@@ -303,6 +305,14 @@ class EngineImpl final : public Engine {
   void begin_drain();
   void push_pages();
   void check_drained();
+
+  // ---- pool.cc
+  void keep_within_pool();
+  void evict(Page& p);
+  void swap_out(Page& p);
+  int64_t room() const;
+  MemberId settle_offer(Page& p);
+  void pin(const Op& op);
   bool may_own() const { return self_state_ == MemberState::Active && !drain_asked_; }
 
   // ---- state
@@ -338,6 +348,10 @@ class EngineImpl final : public Engine {
   std::set<MemberId> drain_wait_;       // members that have not answered our DrainNotice
   int64_t offers_out_ = 0, offered_bytes_ = 0;
   std::map<PageKey, uint32_t> refusals_;
+  int64_t accepted_bytes_ = 0;          // of pages that we acquire because they were offered
+  Pins pins_;
+  size_t clock_hand_ = 0;               // the next page to be looked at when there is no room
+  uint32_t swap_rest_ = 0;              // events until owned pages are offered again
   uint64_t acquiring_ = 0;              // pages with an Acquire on its way
   std::vector<uint64_t> rewatch_;       // Watch operations whose pages have changed
   std::vector<uint64_t> retry_parks_;   // parks and resumes that our own home does not know yet: at the next event

@@ -12,7 +12,7 @@ inline Page* lock_page(const PageStore& store, GlobalAddr addr, int64_t size, ui
   if (!m || m->page_size <= 0) return nullptr;
   auto* p = m->find(m->index_of(static_cast<uint64_t>(addr) & kOffsetMask));
   if (!p || !p->lock.try_lock_briefly()) return nullptr;
-  if ((p->access & need) && addr >= p->base && size <= p->size - (addr - p->base)) return p;
+  if ((p->access & need) && addr >= p->base && size <= p->size - (addr - p->base)) return p->used.store(true, std::memory_order_relaxed), p;
   p->lock.unlock();
   return nullptr;
 }

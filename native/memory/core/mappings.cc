@@ -25,6 +25,7 @@ void EngineImpl::start_munmap(Op* op) {
   const auto* m = store_.mapping(id);
   if (op->addr <= 0 || (static_cast<uint64_t>(op->addr) & kOffsetMask) != 0 || id > kMaxMapping || (m && m->dead.load(std::memory_order_relaxed)))
     return complete_now(op, EINVAL, text("0x%llx is not the address of a mapping", static_cast<unsigned long long>(op->addr)));
+  if (id == kRootMapping) return complete_now(op, EPERM, "the root page belongs to the job: it cannot be unmapped");
   auto& s = new_state(op);
   to_home(kAuthorityShard, MapReq{MapReq::Unmap, self_, view_.epoch(), s.id, id, 0, 0});
 }
@@ -138,6 +139,7 @@ void EngineImpl::on(MemberId from, uint64_t, UnmapAck& m, Bytes) {
 
 // ---- everyone ----------------------------------------------------------------------------------------------------------
 void EngineImpl::on(MemberId from, uint64_t, MapAns& m, Bytes) {
+  if (m.what != MapReq::Map && (m.id == 0 || m.id > kMaxMapping)) return broke_protocol(from, "an answer about an impossible mapping");
   if (m.what == MapReq::Lookup) {
     auto at = lookups_.find(m.id);
     if (at == lookups_.end()) return;
@@ -162,7 +164,8 @@ void EngineImpl::on(MemberId from, uint64_t, MapAns& m, Bytes) {
   complete(*s);
 }
 
-void EngineImpl::on(MemberId, uint64_t, Unmap& m, Bytes) {
+void EngineImpl::on(MemberId from, uint64_t, Unmap& m, Bytes) {
+  if (m.id == kRootMapping) return broke_protocol(from, "the end of the root page");
   if (m.id != 0 && m.id <= kMaxMapping) bury(m.id);
   to_home(kAuthorityShard, UnmapAck{self_, m.id});
 }
@@ -174,7 +177,9 @@ void EngineImpl::bury(uint32_t id) {
   } else if (!m->dead.exchange(true)) {
     std::vector<Page*> pages;
     store_.each_page([&](Page& p) { if (p.mapping == m) pages.push_back(&p); });
+    pins_.remove(key_of(id, 0), key_of(id, kOffsetMask));
     for (auto* p : pages) {
+      settle_offer(*p);
       auto w = std::move(p->work);
       if (w) {
         busy_.erase(p);
@@ -195,7 +200,6 @@ void EngineImpl::bury(uint32_t id) {
         store_.release(*p);
       }
     }
-    for (auto* p : pages) (void)p;
     store_.empty(*m);
   }
   std::deque<Stored> again;

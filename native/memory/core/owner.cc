@@ -49,6 +49,7 @@ void EngineImpl::on(MemberId from, uint64_t epoch, PageReq& m, Bytes data) {
   if (!known || m.requester < 0) return broke_protocol(from, "a page request of unknown kind");
   const PageReq head{m.requester, m.since, m.op, m.kind, m.mode, 0, m.tag, m.in_size, m.out_size, 0, 0, {}};
   for (auto& part : m.parts) {
+    if (!possible(part.key)) return broke_protocol(from, "a page of an impossible mapping");
     if (part.len > data.size() && !read && m.kind != OpKind::Fad && m.kind != OpKind::Function) return broke_protocol(from, "a page request without its data");
     const size_t bytes = data_bytes(m, part.len);
     if (bytes > data.size()) return broke_protocol(from, "a page request without its data");
@@ -122,7 +123,7 @@ void EngineImpl::on(MemberId from, uint64_t epoch, PageReq& m, Bytes data) {
       t.local = local;
       local->parts[t.index].sinking = kNoMember;
     }
-    if (!owned && (m.flags & PageReq::kCreate)) become_owner(*p, PageFrame::make(map->page_size), 0, {});
+    if (!owned && create) become_owner(*p, PageFrame::make(map->page_size), 0, {});
     if (departed) continue;
     if (p->role == Role::Owned) {
       accept(*p, std::move(t));
@@ -365,7 +366,7 @@ void EngineImpl::become_owner(Page& p, PageFrame* frame, uint64_t ver, std::vect
   auto& w = work(p);
   if (w.acquiring) acquiring_--;
   w.acquiring = false;
-  w.offered_by = kNoMember;
+  settle_offer(p);
   w.staged.clear();
   w.min_ver = 0;
   store_.set_frame(p, frame, Role::Owned);
@@ -427,6 +428,7 @@ void EngineImpl::hand_over(Page& p, MemberId to) {
   w.sharers.clear();
   stats_.pages_handed_over++;
   if (w.offered_away) {
+    if (!draining_) stats_.pages_swapped++;
     w.offered_away = false;
     offers_out_--;
     offered_bytes_ -= p.size;
@@ -471,7 +473,7 @@ void EngineImpl::on(MemberId from, uint64_t, Granted& m, Bytes) {
   if (w.acquiring) acquiring_--;
   w.acquiring = false;
   if (m.what == Granted::Refused) {
-    const auto by = std::exchange(w.offered_by, kNoMember);
+    const auto by = settle_offer(p);
     if (by != kNoMember) send(by, OfferAns{{m.key}});
     if (p.role != Role::Owned) {
       std::vector<PageTask> all;

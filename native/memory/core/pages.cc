@@ -121,6 +121,7 @@ Page& PageStore::get(Mapping& m, uint64_t index) {
   p->key = key_of(m.id, index);
   p->mapping = &m;
   p->role = Role::None;
+  p->used.store(true, std::memory_order_relaxed);
   p->ver = 0;
   slot.store(p, std::memory_order_release);
   return *p;

@@ -72,6 +72,7 @@ struct Page {
   // -- read by hot paths, under `lock`; written by the engine, under `lock`
   SpinLock lock;
   uint8_t access = 0;     // what hot paths may do: kWrite only when Owned, without sharers and idle
+  std::atomic<bool> used{false};  // since the pool's clock last looked; hot paths set it
   GlobalAddr base = 0;    // 0: descriptor is free
   int64_t size = 0;
   std::byte* data = nullptr;  // frame->bytes()
@@ -155,6 +156,10 @@ class PageStore {
   void release(Page& p);                  // forgets the page: frame, work and place in the tree
   void empty(Mapping& m);                 // after all its pages were released: gives its tree back
   template <class F> void each_page(F&& f) { for (auto& p : pages_) if (p.base != 0) f(p); }
+
+  // Every descriptor, in use or free, for a clock over all pages.
+  size_t page_slots() const { return pages_.size(); }
+  Page& page_slot(size_t i) { return pages_[i]; }
 
   MemberId hint(const Mapping& m, uint64_t index) const;
   void set_hint(Mapping& m, uint64_t index, MemberId owner);

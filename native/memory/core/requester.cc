@@ -117,8 +117,12 @@ bool EngineImpl::start(Op* op) {
       start_watch(new_state(op));
       return true;
     }
-    case OpKind::Save: case OpKind::Unsave:
-      return refuse(ENOSYS, "pinning pages is not there yet: nothing is evicted, so nothing needs it");
+    case OpKind::Save: case OpKind::Unsave: {
+      Mapping* m;
+      if (auto bad = need(op->addr, op->size, m)) return bad == 1;
+      if (op->size > 0) pin(*op);
+      return refuse(0, {});
+    }
     case OpKind::MutexLock: case OpKind::MutexTryLock: case OpKind::MutexUnlock: case OpKind::CondWait:
     case OpKind::CondSignal: case OpKind::CondBroadcast: case OpKind::Barrier: case OpKind::Allreduce: case OpKind::ObjectDestroy: {
       Mapping* m;
@@ -229,6 +233,7 @@ void EngineImpl::start_part(OpState& s, uint32_t index) {
   auto& m = *store_.mapping(mapping_of(part.key));
   if (m.dead.load(std::memory_order_relaxed)) return finish_part(s, index, EFAULT, {});
   auto* p = m.find(index_of(part.key));
+  if (p) p->used.store(true, std::memory_order_relaxed);
   if (p && p->role == Role::Owned) return accept(*p, local_task(s, index));
   const bool read = s.watching || s.op->kind == OpKind::Read;
   if (read) {

@@ -22,6 +22,11 @@ using PageKey = uint64_t;
 constexpr int kOffsetBits = 40;                 // a mapping is at most 1 TiB
 constexpr uint64_t kOffsetMask = (1ull << kOffsetBits) - 1;
 constexpr uint32_t kMaxMapping = (1u << 23) - 1;  // so that a GlobalAddr stays positive
+// The root page: a mapping that every member knows from the start and that never ends (DMI_ROOT_ADDRESS in gate/gate.h).
+constexpr uint32_t kRootMapping = 1;
+constexpr int64_t kRootPageSize = 4096;
+
+inline bool possible(PageKey key) { return key >> kOffsetBits != 0 && key >> kOffsetBits <= kMaxMapping; }
 
 enum class MsgKind : uint8_t {
   PageReq = 1, PageAns = 2, Acquire = 3, Transfer = 4, PageMove = 5, Owned = 6, Granted = 7,

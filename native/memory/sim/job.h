@@ -93,6 +93,7 @@ class Job {
   Script mail_post(Thread& t);
   Script watch(Thread& t);
   Script bump(Thread& t);
+  Script pin(Thread& t);
   Script scratch(Thread& t);
   Script stray(Thread& t);
   Script map(Thread& t, int64_t page_size, int64_t pages, GlobalAddr& addr);

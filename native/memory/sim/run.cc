@@ -118,7 +118,7 @@ void Job::membership() {
   const auto what = random(10);
   if (what < 4 && live < 2 * options_.members) {
     const bool lite = random(3) == 0;
-    auto& n = world_.add(lite ? MemberState::Lite : MemberState::Active);
+    auto& n = world_.add(lite ? MemberState::Lite : MemberState::Active, options_.pool);
     if (lite) {
       mortal_.insert(n.id);
       auto& t = spawn(n.id);
@@ -180,7 +180,7 @@ std::string Job::who_waits() {
 }
 
 Report Job::run() {
-  for (int i = 0; i < options_.members; i++) world_.add();
+  for (int i = 0; i < options_.members; i++) world_.add(MemberState::Active, options_.pool);
   world_.publish();
   groups_.resize(static_cast<size_t>(std::max(1, options_.threads / 5)));
   rescuer_ = &spawn(0);
@@ -269,6 +269,10 @@ Report Job::run() {
       }
   }
   report_.delivered = world_.delivered();
+  for (auto& [id, n] : world_.nodes()) {
+    report_.evicted += n->engine->stats().pages_evicted;
+    report_.swapped += n->engine->stats().pages_swapped;
+  }
   if (!report_.failure.empty() && options_.describe)
     for (auto& [id, n] : world_.nodes())
       if (!n->dead) report_.failure += "\n" + static_cast<EngineImpl&>(*n->engine).describe();
@@ -280,7 +284,7 @@ Report run(const Options& options) { return Job(options).run(); }
 
 std::string replay_command(const Options& o) {
   return "memory_sim --seed " + std::to_string(o.seed) + " --steps " + std::to_string(o.steps) + " --members " + std::to_string(o.members) +
-         " --threads " + std::to_string(o.threads) + (o.churn ? "" : " --no-churn");
+         " --threads " + std::to_string(o.threads) + (o.churn ? "" : " --no-churn") + (o.pool == Options{}.pool ? "" : " --pool " + std::to_string(o.pool));
 }
 
 }  // namespace dmi::memory::sim

@@ -16,13 +16,14 @@ struct Options {
   int check_level = 1;    // of Engine::check after every event
   bool describe = false;  // add every member's state to a failure
   bool churn = true;      // members join, drain and die
+  int64_t pool = 1 << 30; // bytes each member offers; a few pages' worth makes them evict and swap all the time
   // Looks at (and may spoil) every frame before it is delivered: how bugs are planted. Returns false to drop it.
   std::function<bool(World&, MemberId from, MemberId to, Frame&)> tamper;
 };
 
 struct Report {
   std::string failure;    // empty: everything held
-  uint64_t steps = 0, delivered = 0, operations = 0, hot_hits = 0, moves = 0, joins = 0, drains = 0, deaths = 0, checked = 0;
+  uint64_t steps = 0, delivered = 0, operations = 0, hot_hits = 0, moves = 0, joins = 0, drains = 0, deaths = 0, checked = 0, evicted = 0, swapped = 0;
 };
 
 Report run(const Options& options);
