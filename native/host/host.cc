@@ -332,7 +332,8 @@ Next Host::fault(Worker& w, Guest& g) {
     text += ": its stack of " + std::to_string((g.space.stack_high() - low) >> 10) + " KiB overflowed";
   else if (f.signal == SIGSEGV || f.signal == SIGBUS)
     text += " at address " + hex(f.address);
-  text += ", pc " + hex(f.pc) + (symbol.empty() ? "" : " in " + symbol);
+  // abort() is called by a program that has said why; where it was is inside of the C library.
+  if (f.signal != SIGABRT) text += ", pc " + hex(f.pc) + (symbol.empty() ? "" : " in " + symbol);
   g.lock.lock();
   g.state = State::Done;
   g.lock.unlock();

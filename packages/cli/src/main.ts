@@ -1,9 +1,11 @@
 import { asDmiError, VERSION } from '@dmi/core';
 import { Command, CommanderError } from 'commander';
 import { agentCommand } from './commands/agent.js';
+import { buildCommand } from './commands/build.js';
 import { controlCommands } from './commands/control.js';
 import { coordinatorCommand } from './commands/coordinator.js';
 import { doctorCommand } from './commands/doctor.js';
+import { initCommand } from './commands/init.js';
 import { runCommand } from './commands/run.js';
 import { tableCommands } from './commands/tables.js';
 import { upCommand } from './commands/up.js';
@@ -14,6 +16,10 @@ A job keeps computing while nodes join and leave: its threads and its global mem
 
 Try it on this machine alone:
   dmi run --local 4 -n 16 -- ./program        four nodes for one job
+
+A program in TypeScript:
+  dmi init my-job                             a directory to begin with
+  dmi run --local 4 -n 16 my-job/job.ts       compiled to native code, once
 
 A cluster:
   dmi up -n 4                                 coordinator and nodes in one terminal; or, one by one:
@@ -34,6 +40,8 @@ function makeProgram(): Command {
     .exitOverride()
     .addHelpText('after', HELP);
   runCommand(program);
+  buildCommand(program);
+  initCommand(program);
   upCommand(program);
   coordinatorCommand(program);
   agentCommand(program);

@@ -11,7 +11,7 @@ export interface SpecOptions {
 }
 
 /** Variables that are the client's own business. */
-const PRIVATE = new Set(['DMI_TOKEN', 'DMI_ADDRESS', 'DMI_RANK', 'DMI_SIZE', 'DMI_THREADS', '_']);
+const PRIVATE = new Set(['DMI_TOKEN', 'DMI_ADDRESS', 'DMI_RANK', 'DMI_SIZE', 'DMI_THREADS', 'DMI_THREAD_MEMORY', '_']);
 
 /** The job that runs a program here as it would run without us: same arguments, environment and directory. */
 export function makeSpec(program: LoadedProgram, argv: readonly string[], options: SpecOptions): JobSpec {
@@ -27,7 +27,8 @@ export function makeSpec(program: LoadedProgram, argv: readonly string[], option
     hash: program.hash,
     files: program.files,
     argv: [...argv],
-    env,
+    // What --thread-memory says: programs in TypeScript reserve their memory by it.
+    env: [...env, `DMI_THREAD_MEMORY=${threadMemory}`],
     cwd: process.cwd(),
     threadMemory,
     peerTimeout,

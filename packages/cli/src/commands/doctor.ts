@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { release } from 'node:os';
+import { missingTools } from '@dmi/as/compiler';
 import { HOST_WIRE_VERSION, VERSION } from '@dmi/core';
 import { cpuFeatures, findHostBinary } from '@dmi/node-agent';
 import { type Command, Option } from 'commander';
@@ -23,7 +24,7 @@ export function doctorCommand(program: Command): void {
     .description('check that this machine can be a node')
     .addOption(new Option('-o, --output <format>', 'table or json').choices(['table', 'json']).default('table'))
     .action(async ({ output }: { output: 'table' | 'json' }) => {
-      const checks = [kernel(), dispatch(), fsgsbase(), maps(), overcommit(), host(), node()];
+      const checks = [kernel(), dispatch(), fsgsbase(), maps(), overcommit(), host(), node(), typescript()];
       const columns = [
         { head: 'CHECK', cell: (row: Check) => row.check },
         { head: 'RESULT', cell: (row: Check) => (row.ok ? 'ok' : row.optional ? 'warning' : 'MISSING') },
@@ -113,6 +114,20 @@ function host(): Check {
       detail: `${error instanceof Error ? error.message.split('\n')[0] : error}; build it: npm run build`,
     };
   }
+}
+
+function typescript(): Check {
+  const missing = missingTools();
+  const packages = [...new Set(missing.map(({ what }) => what))];
+  return {
+    check: 'TypeScript programs',
+    ok: missing.length === 0,
+    optional: true,
+    detail:
+      missing.length === 0
+        ? 'wasm2c and a C compiler are there'
+        : `${missing.map(({ tool }) => tool).join(', ')} missing: install ${packages.join(' and ')}`,
+  };
 }
 
 function node(): Check {

@@ -1,3 +1,4 @@
+import { buildProgram, isTypeScript } from '@dmi/as/compiler';
 import { Client, type ClusterEvent, GRACE_MS, type Job, type JobResult, type OutputPiece } from '@dmi/core';
 import { type Command, Option } from 'commander';
 import { EXIT, Exit } from '../exit.js';
@@ -30,7 +31,10 @@ interface Flags extends ClientFlags {
 export function runCommand(program: Command): void {
   clientOptions(program.command('run'))
     .description('run a program on the cluster, as many threads as you say')
-    .argument('<program>', 'an executable: linked by dmicc, or any position-independent one')
+    .argument(
+      '<program>',
+      'an executable (linked by dmicc, or any position-independent one), or a TypeScript source (.ts)',
+    )
     .argument('[args...]', "the program's arguments")
     .option('-n <threads>', 'how many threads (in DMI_THREADS, or DMI_SIZE)', positive, 1)
     .option('--local <nodes>', 'no cluster needed: use this many nodes on this machine, for this job alone', positive)
@@ -75,6 +79,7 @@ A program that defines DMI_main is started once, and finds N in DMI_THREADS. Any
 number in DMI_RANK and N in DMI_SIZE.
 
   dmi run -n 16 ./fem deck.inp            on the cluster of DMI_ADDRESS
+  dmi run -n 16 job.ts                    compiled to native code first, once
   dmi run --local 4 -n 16 -- ./fem -v     on four nodes of its own
 
 Exit status: the program's; 1 if the job failed; 2 for a program that cannot run; 3 if there is no cluster or it has no
@@ -84,7 +89,7 @@ nodes; 4 after --timeout; 130 after Ctrl-C, which cancels the job.`;
 const ABANDON_MS = 1_000;
 
 async function run(name: string, args: string[], flags: Flags): Promise<void> {
-  const program = await loadProgram(name);
+  const program = await loadProgram(await executable(name));
   const emit = flags.events === undefined ? null : openEvents(flags.events);
   if (flags.local === undefined) {
     const address = flags.address === undefined ? {} : { address: flags.address };
@@ -113,6 +118,11 @@ async function run(name: string, args: string[], flags: Flags): Promise<void> {
   } finally {
     await cluster.stop();
   }
+}
+
+/** The executable to run: a program in TypeScript is compiled first, unless that has been done before. */
+async function executable(name: string): Promise<string> {
+  return isTypeScript(name) ? (await buildProgram(name, { warn: say })).path : name;
 }
 
 async function runWith(
