@@ -5,7 +5,19 @@
 //
 // Rows are divided into blocks, one per thread. The values of other blocks that a row refers to come through a read-write-set. f is
 // chosen so that the solution is known: u = 1, 2, 3, 1, 2, 3 … The result is compared with it, and with a sequential solution.
-import { Atomic, Barrier, Exchange, GlobalArray, Op, ReadWriteSet, readFile, Shared, Thread, threads, yieldNow } from '@dmi/as';
+import {
+  Atomic,
+  Barrier,
+  Exchange,
+  GlobalArray,
+  Op,
+  ReadWriteSet,
+  readFile,
+  Shared,
+  Thread,
+  threads,
+  yieldNow,
+} from '@dmi/as';
 
 const TOLERANCE: f64 = 1e-10;
 
@@ -135,7 +147,11 @@ function dot(a: StaticArray<f64>, b: StaticArray<f64>, n: i32): f64 {
 /** How the blocks talk: nothing to do for a single one. */
 class Blocks {
   ghost: StaticArray<f64>;
-  constructor(private barrier: Barrier | null, private exchange: Exchange<f64> | null, ghosts: i32) {
+  constructor(
+    private barrier: Barrier | null,
+    private exchange: Exchange<f64> | null,
+    ghosts: i32,
+  ) {
     this.ghost = new StaticArray<f64>(ghosts);
   }
   sum(value: f64): f64 {
@@ -169,7 +185,8 @@ function solve(matrix: Matrix, f: StaticArray<f64>, blocks: Blocks): Solution {
   const p = new StaticArray<f64>(all);
   const inverse = new StaticArray<f64>(n);
   for (let i = 0; i < n; i++)
-    for (let k = matrix.start[i]; k < matrix.start[i + 1]; k++) if (matrix.column[k] == i) inverse[i] = 1.0 / matrix.value[k];
+    for (let k = matrix.start[i]; k < matrix.start[i + 1]; k++)
+      if (matrix.column[k] == i) inverse[i] = 1.0 / matrix.value[k];
 
   const norm = blocks.sum(dot(f, f, n));
   for (let i = 0; i < n; i++) z[i] = inverse[i] * r[i];
@@ -222,7 +239,7 @@ function work(address: i64): i64 {
   const job = Shared.at<Job>(address).get();
   const rank = Atomic.at<i64>(job.nextRank).add(1) as i32;
   const first = (((rank as i64) * job.rows) / job.threads) as i32;
-  const end = (((rank as i64) + 1) * job.rows / job.threads) as i32;
+  const end = ((((rank as i64) + 1) * job.rows) / job.threads) as i32;
   const own = end - first;
   const matrix = job.side > 0 ? cubeMatrix(job.side, first, end) : fileMatrix(fileName(job.file), first, end);
   const f = rightSide(matrix);

@@ -6,7 +6,19 @@
 // memory and moves with it; its two faces are published in global memory after each iteration, and the neighbours fetch them. Two
 // sets of faces alternate, so one barrier per iteration is enough. At the end the cube is gathered and compared bit by bit with a
 // sequential run: however threads move, the answer is the same.
-import { Atomic, Barrier, exit, GlobalArray, Op, rank as node, Shared, Thread, threads, WriteMode, yieldNow } from '@dmi/as';
+import {
+  Atomic,
+  Barrier,
+  exit,
+  GlobalArray,
+  Op,
+  rank as node,
+  Shared,
+  Thread,
+  threads,
+  WriteMode,
+  yieldNow,
+} from '@dmi/as';
 
 /** What all threads know. */
 class Job {
@@ -65,13 +77,22 @@ export function newSlab(planes: i32, n: i32, atTheBottom: bool): StaticArray<f64
 }
 
 /** Publishes this slab's faces, waits for everybody's, and fetches the neighbours'. */
-function exchange(job: Job, rank: i32, parity: i32, a: StaticArray<f64>, planes: i32, faces: GlobalArray<f64>, barrier: Barrier): void {
+function exchange(
+  job: Job,
+  rank: i32,
+  parity: i32,
+  a: StaticArray<f64>,
+  planes: i32,
+  faces: GlobalArray<f64>,
+  barrier: Barrier,
+): void {
   const step = plane(job.n);
   faces.write(face(job, parity, rank, 0), a, step, step, WriteMode.Exclusive);
   faces.write(face(job, parity, rank, 1), a, planes * step, step, WriteMode.Exclusive);
   barrier.sync();
   const below = rank > 0 ? faces.readAsync(face(job, parity, rank - 1, 1), a, 0, step) : null;
-  const above = rank < job.threads - 1 ? faces.readAsync(face(job, parity, rank + 1, 0), a, (planes + 1) * step, step) : null;
+  const above =
+    rank < job.threads - 1 ? faces.readAsync(face(job, parity, rank + 1, 0), a, (planes + 1) * step, step) : null;
   if (below) below.wait();
   if (above) above.wait();
 }
@@ -148,7 +169,9 @@ export function main(args: string[]): i32 {
   const found = cube.view(0, job.n * plane(job.n));
   for (let i = 0; i < found.length; i++) {
     if (found[i] != expected[i + plane(job.n)]) {
-      console.error(`jacobi: value ${i} differs from the sequential one: ${found[i]}, not ${expected[i + plane(job.n)]}`);
+      console.error(
+        `jacobi: value ${i} differs from the sequential one: ${found[i]}, not ${expected[i + plane(job.n)]}`,
+      );
       return 1;
     }
   }

@@ -38,7 +38,7 @@ function links(from: i32, pages: i32, to: StaticArray<i32>): i32 {
   const n = 1 + ((random.next() % 16) as i32);
   for (let k = 0; k < n; k++) {
     const x = (random.next() as f64) / 2147483648.0;
-    to[k] = ((pages as f64) * x * x * x) as i32 % pages;
+    to[k] = (((pages as f64) * x * x * x) as i32) % pages;
   }
   return n;
 }
@@ -73,7 +73,13 @@ class Incoming {
 }
 
 /** One step: the ranks of the own pages, from the shares at places `from`. The largest change. */
-function step(web: Incoming, from: StaticArray<i32>, shares: StaticArray<f64>, ranks: StaticArray<f64>, pages: i32): f64 {
+function step(
+  web: Incoming,
+  from: StaticArray<i32>,
+  shares: StaticArray<f64>,
+  ranks: StaticArray<f64>,
+  pages: i32,
+): f64 {
   let change: f64 = 0;
   for (let p = 0; p < ranks.length; p++) {
     let sum: f64 = 0;
@@ -177,7 +183,9 @@ export function main(args: string[]): i32 {
     }
     if (ranks[p] > ranks[best]) best = p;
   }
-  console.log(`${job.pages} pages, ${exchanged} values exchanged per iteration by ${job.threads} threads; page ${best} leads with ${ranks[best]}`);
+  console.log(
+    `${job.pages} pages, ${exchanged} values exchanged per iteration by ${job.threads} threads; page ${best} leads with ${ranks[best]}`,
+  );
   console.log('same as sequential');
   return 0;
 }
