@@ -5,12 +5,12 @@ import { type Measurement, parseMeasurements } from './result.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
-/** Runs a program to its end and gives what it measured. Its stderr passes through; more than `seconds` is a failure. */
-async function measure(command: string, args: readonly string[], seconds: number): Promise<Measurement[]> {
+/** Runs a program to its end and gives its output. Its stderr passes through; more than `seconds` is a failure. */
+async function output(command: string, args: readonly string[], seconds: number): Promise<string> {
   const child = spawn(command, args, { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] });
-  let output = '';
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
-    output += text;
+  let text = '';
+  child.stdout.setEncoding('utf8').on('data', (piece: string) => {
+    text += piece;
   });
   const timer = setTimeout(() => child.kill('SIGTERM'), seconds * 1000);
   const [code, signal] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve, reject) => {
@@ -18,10 +18,15 @@ async function measure(command: string, args: readonly string[], seconds: number
   });
   clearTimeout(timer);
   const what = [command, ...args].join(' ');
-  if (code !== 0)
-    throw new Error(`${what}: ${code === null ? `ended by ${signal}` : `exit status ${code}`}\n${output}`);
-  const found = parseMeasurements(output);
-  if (found.length === 0) throw new Error(`${what}: printed no measurement\n${output}`);
+  if (code !== 0) throw new Error(`${what}: ${code === null ? `ended by ${signal}` : `exit status ${code}`}\n${text}`);
+  return text;
+}
+
+/** The same for a program that measures: what it has printed. */
+async function measure(command: string, args: readonly string[], seconds: number): Promise<Measurement[]> {
+  const text = await output(command, args, seconds);
+  const found = parseMeasurements(text);
+  if (found.length === 0) throw new Error(`${[command, ...args].join(' ')}: printed no measurement\n${text}`);
   return found;
 }
 
@@ -38,6 +43,17 @@ export function guest(options: readonly string[], name: string, ...args: string[
   const program = `${root}bench/guests/build/${name}`;
   if (!existsSync(program)) throw new Error(`${program} is not built; run: npm run build`);
   return measure(process.execPath, [cli, 'run', ...options, '--', program, ...args], 300);
+}
+
+/** A program of bench/typescript on an embedded cluster. */
+export function typescript(options: readonly string[], name: string): Promise<Measurement[]> {
+  const cli = `${root}packages/cli/bin/dmi.js`;
+  return measure(process.execPath, [cli, 'run', ...options, '--', `bench/typescript/${name}.ts`], 300);
+}
+
+/** Any program on an embedded cluster, for what it does rather than what it prints. */
+export async function run(options: readonly string[], program: string): Promise<void> {
+  await output(process.execPath, [`${root}packages/cli/bin/dmi.js`, 'run', ...options, '--', program], 300);
 }
 
 /** Measurements by name; asking for one that is not there is an error. */

@@ -1,5 +1,6 @@
 import { Baselines, guest, native } from './programs.js';
 import { compare, type Measurement, type Result } from './result.js';
+import { typescriptSuite } from './typescript.js';
 
 /** Runs a suite and gives its figures, each beside a baseline measured in the same run. */
 export type Suite = () => Promise<Result[]>;
@@ -71,4 +72,9 @@ async function migration(): Promise<Result[]> {
   return ours.map(against(pairs, new Baselines(baselines)));
 }
 
-export const SUITES: Readonly<Record<string, Suite>> = { hosting, memory, migration };
+export const SUITES: Readonly<Record<string, Suite>> = {
+  hosting,
+  memory,
+  migration,
+  typescript: typescriptSuite,
+};

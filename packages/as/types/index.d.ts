@@ -228,7 +228,7 @@ export class Thread {
   /** Nobody will join it. */
   detach(): void;
   wake(message?: i64): void;
-  /** Moves it to a node; tells whether it has moved. */
+  /** Moves it, a thread of this node, to another; tells whether it has moved. */
   moveTo(node: i32): bool;
   toString(): string;
 }

@@ -1,0 +1,60 @@
+import { execFile } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { Baselines, guest, run, typescript } from './programs.js';
+import { compare, type Measurement, type Result } from './result.js';
+
+const execute = promisify(execFile);
+const ONE_WORKER = ['--local', '1', '--cores', '1'];
+
+/** Programs in TypeScript beside the same in C. */
+export async function typescriptSuite(): Promise<Result[]> {
+  const c = new Baselines(await guest(ONE_WORKER, 'kernels'));
+  const ts = new Baselines(await typescript(ONE_WORKER, 'kernels'));
+  const call = ts.get('ts-call').value - c.get('c-call').value;
+  return [
+    compare(ts.get('ts-jacobi-vs-c'), c.get('c-jacobi')),
+    compare(ts.get('ts-cg-vs-c'), c.get('c-cg')),
+    compare({ name: 'ts-call-overhead', value: call, unit: 'ns' }, c.get('c-call')),
+    ...(await compiling()).map(m => compare(m)),
+    compare(await threadMemory()),
+  ];
+}
+
+/** From the start of the compiler to the executable's path, each in a process of its own: with an empty cache, and again. */
+async function compiling(): Promise<Measurement[]> {
+  const cache = mkdtempSync(join(tmpdir(), 'dmi-bench-'));
+  try {
+    const child = fileURLToPath(new URL('compile-once.js', import.meta.url));
+    const once = async () =>
+      Number((await execute(process.execPath, [child], { env: { ...process.env, DMI_CACHE_DIR: cache } })).stdout);
+    const cold = await once();
+    const cached = [await once(), await once(), await once()].sort((a, b) => a - b);
+    return [
+      { name: 'ts-compile-cold', value: cold, unit: 'ns' },
+      { name: 'ts-compile-cached', value: cached[1] ?? 0, unit: 'ns' },
+    ];
+  } finally {
+    rmSync(cache, { recursive: true, force: true });
+  }
+}
+
+/** Bytes that are sent when a thread without data moves: the pages it has written. */
+async function threadMemory(): Promise<Measurement> {
+  const directory = mkdtempSync(join(tmpdir(), 'dmi-bench-'));
+  try {
+    const events = join(directory, 'events');
+    await run(['--local', '2', '--cores', '1', '--balance', 'none', '--events', events], 'bench/typescript/memory.ts');
+    const moved = readFileSync(events, 'utf8')
+      .split('\n')
+      .filter(line => line.includes('"event":"moved"'))
+      .map(line => (JSON.parse(line) as { bytes: number }).bytes);
+    if (moved[0] === undefined) throw new Error('bench/typescript/memory.ts: its thread has not moved');
+    return { name: 'ts-thread-memory', value: moved[0], unit: 'B' };
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
