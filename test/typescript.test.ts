@@ -63,8 +63,8 @@ describe('a program in TypeScript', () => {
   describe('moves in the middle of a join and a drain', () => {
     const png = join(directory, 'mandelbrot.png');
     it.each([
-      ['examples/ts/jacobi.ts', ['64', '4000']],
-      ['examples/ts/pagerank.ts', ['20000', '1500']],
+      ['examples/ts/jacobi.ts', ['64', '2500']],
+      ['examples/ts/pagerank.ts', ['20000', '1000']],
       ['examples/ts/mandelbrot.ts', [png, '2400', '1800']],
       ['examples/ts/cg.ts', ['64']],
       ['test/typescript/heap.ts', ['5000']],
