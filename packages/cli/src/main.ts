@@ -7,6 +7,7 @@ import { coordinatorCommand } from './commands/coordinator.js';
 import { doctorCommand } from './commands/doctor.js';
 import { initCommand } from './commands/init.js';
 import { runCommand } from './commands/run.js';
+import { simCommand } from './commands/sim.js';
 import { tableCommands } from './commands/tables.js';
 import { upCommand } from './commands/up.js';
 import { EXIT, Exit, exitStatus, explain } from './exit.js';
@@ -48,6 +49,7 @@ function makeProgram(): Command {
   tableCommands(program);
   controlCommands(program);
   doctorCommand(program);
+  simCommand(program);
   for (const command of program.commands)
     command.exitOverride().showHelpAfterError('(add --help to see how it is used)');
   return program;
