@@ -1,10 +1,10 @@
 /* spawn-1: one thread created, brought to DMI_thread, ended and joined. spawn-1-to-main: until its first instruction of
- * ours. spawn-1000-live: 1,000 threads alive in one host at the same time, per thread, until the last has started. */
+ * ours. spawn-15: 15 threads created, then all joined. spawn-1000-live: 1,000 threads alive in one host at the same time, per thread, until the last has started. */
 #include "dmi_api.h"
 
 #include "bench_guest.h"
 
-enum { ONE_BY_ONE = 300, AT_ONCE = 1000 };
+enum { ONE_BY_ONE = 300, FEW = 15, FEW_TIMES = 60, AT_ONCE = 1000 };
 
 struct shared {
   int64_t started; /* threads that wait for the gate to open */
@@ -39,6 +39,17 @@ void DMI_main(int argc, char **argv) {
   }
   bench_report("spawn-1", bench_median(whole, ONE_BY_ONE), "ns");
   bench_report("spawn-1-to-main", bench_median(to_main, ONE_BY_ONE), "ns");
+
+  static double few[FEW_TIMES];
+  for (int i = 0; i < FEW_TIMES; i++) {
+    DMI_thread_t threads[FEW];
+    int64_t started_at;
+    uint64_t start = ticks();
+    for (int k = 0; k < FEW; k++) BENCH_CHECK(DMI_create(&threads[k], here, DMI_NULL, 0, NULL));
+    for (int k = 0; k < FEW; k++) BENCH_CHECK(DMI_join(threads[k], &started_at, NULL));
+    few[i] = (double)(ticks() - start) * ns;
+  }
+  bench_report("spawn-15", bench_median(few, FEW_TIMES), "ns");
 
   int64_t addr, zero = 0, started = 0, one = 1, result;
   static DMI_thread_t threads[AT_ONCE];

@@ -18,20 +18,24 @@ function against(pairs: Readonly<Record<string, string>>, baselines: Baselines) 
 }
 
 async function hosting(): Promise<Result[]> {
-  const process = await native('process_baseline');
+  const process = [...(await native('process_baseline')), ...(await native('namespace_baseline'))];
   const pairs = {
     'spawn-1': 'spawn-1-fork-exec',
     'spawn-1-to-main': 'spawn-1-fork-exec',
-    'switch-round-trip': 'futex-round-trip-same-core',
+    'spawn-15': 'spawn-15-dlmopen-clone',
+    'switch-round-trip': 'switch-futex-threads',
+    'pte-16x128MiB': 'pte-16x128MiB-pthread',
     'syscall-dispatched': 'syscall-native',
+    'syscall-rewritten': 'syscall-native',
   };
   const ours = [
     ...(await guest(ONE_NODE, 'spawn')),
     ...(await guest(ONE_WORKER, 'switch')),
+    ...(await guest([...ONE_NODE, '--thread-memory', '64M'], 'pages')),
     ...(await guest(ONE_NODE, 'syscall')),
   ];
   const beside = against(pairs, new Baselines(process));
-  return [...ours, ...process.filter(m => m.name.startsWith('spawn-1-'))].map(beside);
+  return [...ours, ...process.filter(m => /^(spawn|switch|pte)-/.test(m.name))].map(beside);
 }
 
 async function memory(): Promise<Result[]> {
