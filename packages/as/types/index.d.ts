@@ -73,7 +73,7 @@ export class GlobalArray<T> {
   fill(value: T, start?: i64, end?: i64, mode?: WriteMode): void;
   /** Makes this node the owner of the pages of `count` elements, without changing them. */
   take(start: i64, count: i64): void;
-  /** Keeps the pages of `count` elements here, even if memory gets short. */
+  /** Keeps the pages of `count` elements here, even if memory gets short. @throws while the runtime cannot pin pages */
   pin(start: i64, count: i64): void;
   unpin(start: i64, count: i64): void;
   /** Blocks while the element is `value`; gives what it became. */
