@@ -71,10 +71,12 @@ void EngineImpl::withdraw(OpState& s) {
 }
 
 // ---- at the home -------------------------------------------------------------------------------------------------------
+constexpr uint32_t kMostArrivals = 1 << 20;  // in one message; each may cost an answer
+
 void EngineImpl::arrive(SyncObjects& s, const SyncReq& m, Bytes data) {
   const bool reduces = m.kind == static_cast<uint8_t>(OpKind::Allreduce);
   uint32_t left = m.count;
-  if (m.pnum == 0 || left == 0 || (reduces && (reduce_size(m.type) == 0 || m.op < ReduceOp::Max || m.op > ReduceOp::Prod)))
+  if (m.pnum == 0 || left == 0 || left > kMostArrivals || (reduces && (reduce_size(m.type) == 0 || m.op < ReduceOp::Max || m.op > ReduceOp::Prod)))
     return reply(m.member, m.id, SyncAns::Release, EINVAL, left);
   while (left > 0) {
     auto& b = s.barriers[m.name];
