@@ -24,7 +24,7 @@ export async function typescriptSuite(): Promise<Result[]> {
   ];
 }
 
-/** From the start of the compiler to the executable's path, each in a process of its own: with an empty cache, and again. */
+/** What `dmi run` waits for, each in a process of its own: with an empty cache, and again. */
 async function compiling(): Promise<Measurement[]> {
   const cache = mkdtempSync(join(tmpdir(), 'dmi-bench-'));
   try {
@@ -42,18 +42,18 @@ async function compiling(): Promise<Measurement[]> {
   }
 }
 
-/** Bytes that are sent when a thread without data moves: the pages it has written. */
+/** Bytes that are sent when a thread without data moves: the pages it has written. The least of those that moved. */
 async function threadMemory(): Promise<Measurement> {
   const directory = mkdtempSync(join(tmpdir(), 'dmi-bench-'));
   try {
     const events = join(directory, 'events');
-    await run(['--local', '2', '--cores', '1', '--balance', 'none', '--events', events], 'bench/typescript/memory.ts');
+    await run(['--local', '2', '--cores', '1', '--events', events], 'bench/typescript/memory.ts');
     const moved = readFileSync(events, 'utf8')
       .split('\n')
       .filter(line => line.includes('"event":"moved"'))
       .map(line => (JSON.parse(line) as { bytes: number }).bytes);
     if (moved[0] === undefined) throw new Error('bench/typescript/memory.ts: its thread has not moved');
-    return { name: 'ts-thread-memory', value: moved[0], unit: 'B' };
+    return { name: 'ts-thread-memory', value: Math.min(...moved), unit: 'B' };
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }
