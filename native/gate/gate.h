@@ -47,7 +47,7 @@ enum dmi_gate_nr {
   DMI_G_SELF = 8,    /* args: struct dmi_gate_thread*: my identity (stable over moves) */
   DMI_G_MIGRATE = 9, /* args: struct dmi_gate_migrate*: ask for a move; returns when it was done or refused */
   DMI_G_NODES = 10,  /* args: struct dmi_gate_nodes*: the job's members, in ascending id */
-  DMI_G_MEMBERSHIP = 11, /* args: struct dmi_gate_membership*: poll, peek, welcome, goodbye, fork, kill */
+  /* 11 is free */
   DMI_G_SERVE = 12,  /* args: struct dmi_gate_function*: (function role only) block until there is a DMI_function call to
                         run, answering the previous one */
   DMI_G_CALLS        /* number of calls */
@@ -107,15 +107,6 @@ struct dmi_gate_nodes {
   struct dmi_gate_node *array;
   int32_t capacity; /* entries the array can take; the call's result is how many there are */
   int32_t rank;     /* out: the dmi_id of the member the caller is on */
-};
-
-enum dmi_membership { DMI_M_POLL, DMI_M_PEEK, DMI_M_WELCOME, DMI_M_GOODBYE, DMI_M_FORK, DMI_M_KILL };
-struct dmi_gate_membership {
-  int32_t what; /* enum dmi_membership */
-  int32_t dmi_id;
-  struct dmi_gate_node node; /* out: poll, peek, fork */
-  int32_t found;             /* out: peek */
-  const char *option;        /* fork */
 };
 
 struct dmi_gate_wait {

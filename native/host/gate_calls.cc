@@ -2,6 +2,10 @@
 #include <errno.h>
 #include <string.h>
 
+#include <algorithm>
+#include <chrono>
+#include <thread>
+
 #include "host.h"
 #include "moves.h"
 #include "platform.h"
@@ -115,8 +119,6 @@ Next Host::gate_call(Worker& w, Guest& g, int64_t nr, void* args) {
         return bad_pointer();
       return result(nodes(a));
     }
-    case DMI_G_MEMBERSHIP:
-      return result(fail(g, ENOSYS, "membership by hand (DMI_poll, DMI_welcome, …) is not available: the coordinator admits and releases nodes"));
     case DMI_G_SERVE: {
       auto* a = static_cast<dmi_gate_function*>(args);
       return usable(g, a) ? serve_function(g, a) : bad_pointer();
@@ -390,11 +392,48 @@ void Host::wake(Guest& g, int64_t result) {
   else scheduler_.make_ready(g);
 }
 
-// ---- threads and nodes -----------------------------------------------------------------------------------------------
+// ---- calls that another host answers ------------------------------------------------------------------------------------
+// Gate calls that another host of the job answers: starting a thread there, moving one that is there.
+//
+//   asker                                 answerer
+//   kStart  (what to start)       ->      starts it
+//                                 <-      kStarted (its name, or why not)
+//   kMove   (thread, destination) ->      to every member, as only the one that has the thread knows that
+//                                 <-      kMoved (not here | moved | why not)
+//
+// A member that leaves the view before it has answered counts as one that says no. A thread on its way between two members is
+// at neither: the asker asks again until it is found, for as long as a move may take.
 
 namespace {
-enum AppMessage : uint8_t { kStart = 1, kStarted = 2 };
+
+enum AppMessage : uint8_t { kStart = 1, kStarted = 2, kMove = 3, kMoved = 4 };
+enum Found : uint8_t { kNotHere = 0, kDone = 1, kFailed = 2 };
+constexpr int kSearches = 40;
+constexpr auto kSearchPause = std::chrono::milliseconds(25);
+
+ThreadKey key_of(const dmi_gate_thread& t) {
+  return static_cast<ThreadKey>(static_cast<uint32_t>(t.dmi_id)) << 32 | static_cast<uint32_t>(t.thread_id);
 }
+
+int error_of(const std::string& code) { return code == "unreachable" ? EHOSTUNREACH : EBUSY; }
+
+StartRequest request_of(const dmi_gate_create& a, const std::string& by) {
+  StartRequest r;
+  r.role = a.role, r.rank = a.rank, r.count = a.count, r.arg = a.arg, r.stack = a.stack_size;
+  r.joinable = true;
+  r.by = by;
+  return r;
+}
+
+// Before the guest's call is sent out: it may be answered before the guest is at rest.
+void about_to_block(Guest& g) {
+  g.lock.lock();
+  g.submitting = true;
+  g.completed = false;
+  g.lock.unlock();
+}
+
+}  // namespace
 
 memory::MemberId Host::choose_member() {
   // Round robin, each member as often as it has cores.
@@ -412,91 +451,178 @@ memory::MemberId Host::choose_member() {
     }
 }
 
+bool Host::has_node(memory::MemberId id) const {
+  std::lock_guard hold(peers_mutex_);
+  return std::any_of(peers_.begin(), peers_.end(), [&](const Peer& p) { return p.info.id == id && p.info.state != memory::MemberState::Lite; });
+}
+
+// ---- asking ----------------------------------------------------------------------------------------------------------
+
 Next Host::create(Guest& g, dmi_gate_create* a) {
   auto result = [&](int64_t r) { return g.context.result = r, Next::Continue; };
   if (a->role != DMI_ROLE_THREAD && a->role != DMI_ROLE_SCALEUNIT) return result(fail(g, EINVAL, "an unknown role for a new thread"));
   const memory::MemberId to = a->dmi_id == -1 ? choose_member() : a->dmi_id;
   if (to == config_.member) {
-    StartRequest r;
-    r.role = a->role, r.rank = a->rank, r.count = a->count, r.arg = a->arg, r.stack = a->stack_size;
-    r.joinable = true;
-    r.by = g.name();
     try {
-      const auto fresh = start_guest(r);
+      const auto fresh = start_guest(request_of(*a, g.name()));
       a->created = {fresh->dmi_id(), fresh->thread_id()};
       return result(0);
     } catch (const Error& e) {
       return result(fail(g, e.code == "bad-program" ? ENOEXEC : ENOMEM, e.what()));
     }
   }
-  {
-    std::lock_guard hold(peers_mutex_);
-    const bool known = std::any_of(peers_.begin(), peers_.end(), [&](const Peer& p) {
-      return p.info.id == to && p.info.state != memory::MemberState::Lite;
-    });
-    if (!known) return result(fail(g, ESRCH, "there is no node " + std::to_string(to) + " in this job (DMI_nodes lists them)"));
-  }
+  about_to_block(g);
   uint64_t id;
   {
-    std::lock_guard hold(replies_mutex_);
-    id = next_reply_++;
-    replies_[id] = {&g, a};
+    // Under the lock that view changes take, so that the member's leaving is noticed.
+    std::scoped_lock hold(peers_mutex_, questions_mutex_);
+    const bool known = std::any_of(peers_.begin(), peers_.end(), [&](const Peer& p) { return p.info.id == to && p.info.state != memory::MemberState::Lite; });
+    if (!known) {
+      g.submitting = false;
+      return result(fail(g, ESRCH, "there is no node " + std::to_string(to) + " in this job (DMI_nodes lists them)"));
+    }
+    id = next_question_++;
+    Question& q = questions_[id];
+    q.guest = &g;
+    q.create = a;
+    q.unanswered = {to};
   }
-  g.lock.lock();
-  g.submitting = true;
-  g.completed = false;
-  g.lock.unlock();
   ask_for_thread(to, id, *a, g.name());
   return block(g);
 }
 
-void Host::ask_for_thread(memory::MemberId to, uint64_t reply, const dmi_gate_create& a, const std::string& by) {
+void Host::ask_for_thread(memory::MemberId to, uint64_t question, const dmi_gate_create& a, const std::string& by) {
   Writer w;
   w.num<uint8_t>(kStart);
-  w.num(reply);
+  w.num(question);
   w.num(a.role), w.num(a.rank), w.num(a.count), w.num(a.arg), w.num(a.stack_size);
   w.text(by);
   member_->send_app(to, w.view());
 }
 
 // The node asked for a thread is leaving: if any will do, another one is asked once this host knows of the change.
-void Host::create_elsewhere(uint64_t reply) {
-  CreateReply r;
-  {
-    std::lock_guard hold(replies_mutex_);
-    r = replies_.at(reply);
-  }
+void Host::create_elsewhere(uint64_t question) {
   std::this_thread::sleep_for(std::chrono::milliseconds(1));
   const memory::MemberId to = choose_member();
-  if (to != config_.member) return ask_for_thread(to, reply, *r.args, r.guest->name());
+  Question q;
   {
-    std::lock_guard hold(replies_mutex_);
-    replies_.erase(reply);
+    std::lock_guard hold(questions_mutex_);
+    const auto it = questions_.find(question);
+    if (it == questions_.end()) return;
+    it->second.unanswered = {to};
+    q = it->second;
+    if (to == config_.member) questions_.erase(it);
   }
-  StartRequest q;
-  q.role = r.args->role, q.rank = r.args->rank, q.count = r.args->count, q.arg = r.args->arg, q.stack = r.args->stack_size;
-  q.joinable = true;
-  q.by = r.guest->name();
+  if (to != config_.member) return ask_for_thread(to, question, *q.create, q.guest->name());
   int64_t result = 0;
   try {
-    const auto fresh = start_guest(q);
-    r.args->created = {fresh->dmi_id(), fresh->thread_id()};
+    const auto fresh = start_guest(request_of(*q.create, q.guest->name()));
+    q.create->created = {fresh->dmi_id(), fresh->thread_id()};
   } catch (const Error& e) {
-    result = fail(*r.guest, ENOMEM, e.what());
+    result = fail(*q.guest, ENOMEM, e.what());
   }
-  wake(*r.guest, result);
+  wake(*q.guest, result);
 }
+
+Next Host::migrate(Guest& g, dmi_gate_migrate* a) {
+  a->migrated = 0;
+  const ThreadKey key = key_of(a->thread);
+  if (key == g.key) {
+    if (a->dmi_id == config_.member) return a->migrated = 1, g.context.result = 0, Next::Continue;
+    // The caller is at rest already. What it will see is written before its memory goes over; release() takes it back
+    // if it stays.
+    a->migrated = 1;
+    g.context.result = 0;
+    g.self_move = a;
+    g.lock.lock();
+    g.pause_wanted = true;
+    g.state = State::Paused;
+    g.rest = Rest::Run;
+    g.lock.unlock();
+    moves().request(key, a->dmi_id, [this, key](const MoveOutcome& o) { if (o.ok) moves().report(nullptr, key, o); }, true);
+    return Next::Gone;
+  }
+  if (!has_node(a->dmi_id)) {
+    g.context.result = fail(g, ESRCH, "there is no node " + std::to_string(a->dmi_id) + " in this job (DMI_nodes lists them)");
+    return Next::Continue;
+  }
+  about_to_block(g);
+  uint64_t id;
+  {
+    std::lock_guard hold(questions_mutex_);
+    id = next_question_++;
+    Question& q = questions_[id];
+    q.guest = &g;
+    q.migrate = a;
+  }
+  search(id);
+  return block(g);
+}
+
+// Asks every host, this one too, for the thread that a DMI_migrate names.
+void Host::search(uint64_t id) {
+  std::vector<memory::MemberId> all;
+  Writer w;
+  {
+    std::scoped_lock hold(peers_mutex_, questions_mutex_);
+    const auto it = questions_.find(id);
+    if (it == questions_.end()) return;
+    Question& q = it->second;
+    q.searches++;
+    for (const Peer& p : peers_)
+      if (!p.node.empty()) all.push_back(p.info.id);  // an attached program is on no node: it has no threads
+    q.unanswered.insert(all.begin(), all.end());
+    w.num<uint8_t>(kMove);
+    w.num(id);
+    w.num<uint64_t>(key_of(q.migrate->thread));
+    w.num<int32_t>(q.migrate->dmi_id);
+  }
+  for (const auto to : all) member_->send_app(to, w.view());
+}
+
+// `from` has answered no, or has left. The last of all to do so decides.
+void Host::says_no(uint64_t id, memory::MemberId from, const std::string& why, int error) {
+  std::unique_lock hold(questions_mutex_);
+  const auto it = questions_.find(id);
+  if (it == questions_.end() || !it->second.unanswered.erase(from) || !it->second.unanswered.empty()) return;
+  const Question q = it->second;
+  if (q.migrate && q.searches < kSearches) {
+    hold.unlock();
+    run_in_helper([this, id] {
+      std::this_thread::sleep_for(kSearchPause);
+      search(id);
+    });
+    return;
+  }
+  questions_.erase(it);
+  hold.unlock();
+  if (q.create) wake(*q.guest, fail(*q.guest, error, "node " + std::to_string(from) + " could not start the thread: " + why));
+  else wake(*q.guest, fail(*q.guest, ESRCH, "no node has thread " + thread_name(key_of(q.migrate->thread)) + ": it has ended, or never was"));
+}
+
+void Host::has_left(memory::MemberId id) {
+  std::vector<uint64_t> open;
+  {
+    std::lock_guard hold(questions_mutex_);
+    for (const auto& [question, q] : questions_)
+      if (q.unanswered.count(id)) open.push_back(question);
+  }
+  for (const auto question : open) says_no(question, id, "it has left the job", ESRCH);
+}
+
+// ---- answering -------------------------------------------------------------------------------------------------------
 
 void Host::app_message(memory::MemberId from, std::span<const std::byte> bytes) {
   Reader r(bytes);
   const auto kind = r.num<uint8_t>();
   const auto id = r.num<uint64_t>();
+  const auto malformed = [&] { control_.log(40, "a malformed message from member " + std::to_string(from) + " was dropped"); };
   if (kind == kStart) {
     StartRequest q;
     q.role = r.num<int32_t>(), q.rank = r.num<int32_t>(), q.count = r.num<int32_t>(), q.arg = r.num<int64_t>(), q.stack = r.num<int64_t>();
     q.by = r.text();
     q.joinable = true;
-    if (!r.ok()) return control_.log(40, "a malformed start request from member " + std::to_string(from) + " was dropped");
+    if (!r.ok()) return malformed();
     run_in_helper([this, from, id, q] {
       Writer w;
       w.num<uint8_t>(kStarted);
@@ -520,55 +646,61 @@ void Host::app_message(memory::MemberId from, std::span<const std::byte> bytes) 
     const auto key = r.num<uint64_t>();
     const std::string why = r.text();
     const bool leaving = r.num<bool>();
-    std::unique_lock hold(replies_mutex_);
-    auto it = replies_.find(id);
-    if (!r.ok() || it == replies_.end()) return;
-    const CreateReply reply = it->second;
-    if (leaving && reply.args->dmi_id == -1) return run_in_helper([this, id] { create_elsewhere(id); });
-    replies_.erase(it);
+    if (!r.ok()) return malformed();
+    std::unique_lock hold(questions_mutex_);
+    const auto it = questions_.find(id);
+    if (it == questions_.end() || !it->second.create || !it->second.unanswered.count(from)) return;
+    const Question q = it->second;
+    if (!key) {
+      hold.unlock();
+      if (leaving && q.create->dmi_id == -1) return run_in_helper([this, id] { create_elsewhere(id); });
+      return says_no(id, from, why, leaving ? ESRCH : ENOMEM);
+    }
+    questions_.erase(it);
     hold.unlock();
-    int64_t result = 0;
-    if (key) reply.args->created = {static_cast<int32_t>(key >> 32), static_cast<int32_t>(key & 0xffffffff)};
-    else result = fail(*reply.guest, leaving ? ESRCH : ENOMEM, "node " + std::to_string(from) + " could not start the thread: " + why);
-    wake(*reply.guest, result);
+    q.create->created = {static_cast<int32_t>(key >> 32), static_cast<int32_t>(key & 0xffffffff)};
+    return wake(*q.guest, 0);
+  }
+  if (kind == kMove) {
+    const auto key = r.num<uint64_t>();
+    const auto to = r.num<int32_t>();
+    if (!r.ok()) return malformed();
+    const auto answer = [this, from, id](Found found, const std::string& code, const std::string& why) {
+      Writer w;
+      w.num<uint8_t>(kMoved);
+      w.num(id);
+      w.num<uint8_t>(found);
+      w.text(code);
+      w.text(why);
+      member_->send_app(from, w.view());
+    };
+    if (!find(key)) return answer(kNotHere, "", "");
+    if (to == config_.member) return answer(kDone, "", "");
+    moves().request(key, to, [this, key, answer](const MoveOutcome& o) {
+      if (o.ok) moves().report(nullptr, key, o);
+      if (o.code == "gone") return answer(kNotHere, "", "");  // it left, or ended, before we got at it
+      answer(o.ok ? kDone : kFailed, o.code, o.reason);
+    });
     return;
+  }
+  if (kind == kMoved) {
+    const auto found = r.num<uint8_t>();
+    const std::string code = r.text(), why = r.text();
+    if (!r.ok() || found > kFailed) return malformed();
+    if (found == kNotHere) return says_no(id, from, "", ESRCH);
+    std::unique_lock hold(questions_mutex_);
+    const auto it = questions_.find(id);
+    if (it == questions_.end() || !it->second.migrate || !it->second.unanswered.count(from)) return;
+    const Question q = it->second;
+    questions_.erase(it);
+    hold.unlock();
+    q.migrate->migrated = found == kDone;
+    return wake(*q.guest, found == kDone ? 0 : fail(*q.guest, error_of(code), why));
   }
   control_.log(40, "an unknown message from member " + std::to_string(from) + " was dropped");
 }
 
-Next Host::migrate(Guest& g, dmi_gate_migrate* a) {
-  a->migrated = 0;
-  const auto key = static_cast<ThreadKey>(static_cast<uint32_t>(a->thread.dmi_id)) << 32 | static_cast<uint32_t>(a->thread.thread_id);
-  if (key == g.key) {
-    if (a->dmi_id == config_.member) return a->migrated = 1, g.context.result = 0, Next::Continue;
-    // The caller is at rest already. What it will see is written before its memory goes over; release() takes it back
-    // if it stays.
-    a->migrated = 1;
-    g.context.result = 0;
-    g.self_move = a;
-    g.lock.lock();
-    g.pause_wanted = true;
-    g.state = State::Paused;
-    g.rest = Rest::Run;
-    g.lock.unlock();
-    moves().request(key, a->dmi_id, [this, key](const MoveOutcome& o) { if (o.ok) moves().report(nullptr, key, o); }, true);
-    return Next::Gone;
-  }
-  auto target = find(key);
-  if (!target) {
-    g.context.result = fail(g, ENOSYS, "the thread is not on the caller's node; use `dmi move`");
-    return Next::Continue;
-  }
-  g.lock.lock();
-  g.submitting = true;
-  g.completed = false;
-  g.lock.unlock();
-  moves().request(key, a->dmi_id, [this, &g, a](const MoveOutcome& o) {
-    a->migrated = o.ok;
-    wake(g, o.ok ? 0 : fail(g, o.code == "unreachable" ? EHOSTUNREACH : EBUSY, o.reason));
-  });
-  return block(g);
-}
+// ---- nodes -----------------------------------------------------------------------------------------------------------
 
 int64_t Host::nodes(dmi_gate_nodes* a) {
   std::lock_guard hold(peers_mutex_);

@@ -159,7 +159,11 @@ void Host::apply_view(const nlohmann::json& view) {
   change.epoch = view.at("epoch").get<uint64_t>();
   change.full = view.value("full", false);
   std::unique_lock hold(peers_mutex_);
-  if (change.full) peers_.clear();
+  std::set<memory::MemberId> left;
+  if (change.full) {
+    for (const Peer& p : peers_) left.insert(p.info.id);
+    peers_.clear();
+  }
   for (const auto& m : view.value("members", nlohmann::json::array())) {
     Peer p;
     p.info.id = m.at("id").get<int>();
@@ -172,6 +176,7 @@ void Host::apply_view(const nlohmann::json& view) {
     p.info.hostname = m.value("hostname", std::string{});
     p.node = m.value("node", std::string{});
     change.members.push_back(p.info);
+    left.erase(p.info.id);
     auto it = std::lower_bound(peers_.begin(), peers_.end(), p.info.id, [](const Peer& a, memory::MemberId id) { return a.info.id < id; });
     if (it != peers_.end() && it->info.id == p.info.id) *it = p;
     else peers_.insert(it, p);
@@ -179,6 +184,7 @@ void Host::apply_view(const nlohmann::json& view) {
   for (const auto& id : view.value("gone", nlohmann::json::array())) {
     const int gone = id.get<int>();
     change.gone.push_back(gone);
+    left.insert(gone);
     std::erase_if(peers_, [&](const Peer& p) { return p.info.id == gone; });
   }
   for (const auto& s : view.value("shards", nlohmann::json::array()))
@@ -188,6 +194,7 @@ void Host::apply_view(const nlohmann::json& view) {
   hold.unlock();
   member_->apply(std::move(change));
   member_->flush();  // operations that waited for their first view may have arrived at barriers
+  for (const auto id : left) has_left(id);
 }
 
 void Host::await_first_view() {

@@ -6,6 +6,7 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -118,8 +119,12 @@ class Host {
   int64_t nodes(dmi_gate_nodes* args);
   bool fill_operation(Guest& g, const dmi_gate_op& args, Pending& p, int64_t& error);
   memory::MemberId choose_member();
-  void ask_for_thread(memory::MemberId to, uint64_t reply, const dmi_gate_create& a, const std::string& by);
-  void create_elsewhere(uint64_t reply);  // the member asked is leaving
+  void ask_for_thread(memory::MemberId to, uint64_t question, const dmi_gate_create& a, const std::string& by);
+  void create_elsewhere(uint64_t question);  // the member asked is leaving
+  bool has_node(memory::MemberId id) const;
+  void search(uint64_t question);
+  void says_no(uint64_t question, memory::MemberId from, const std::string& why, int error);
+  void has_left(memory::MemberId id);
   void finish_pending(Pending& p);
   void asynchronous_done(Pending& p);
   void resume_operation(Pending& p);
@@ -155,10 +160,17 @@ class Host {
   memory::FunctionCall* function_running_ = nullptr;
   bool function_starting_ = false;
 
-  struct CreateReply { Guest* guest; dmi_gate_create* args; };
-  std::mutex replies_mutex_;
-  std::unordered_map<uint64_t, CreateReply> replies_;
-  uint64_t next_reply_ = 1;
+  // What a guest has asked other members (gate_calls.cc). Where both locks are needed peers_mutex_ is taken along.
+  struct Question {
+    Guest* guest = nullptr;
+    dmi_gate_create* create = nullptr;    // one of the two
+    dmi_gate_migrate* migrate = nullptr;
+    std::set<memory::MemberId> unanswered;
+    int searches = 0;
+  };
+  std::mutex questions_mutex_;
+  std::unordered_map<uint64_t, Question> questions_;
+  uint64_t next_question_ = 1;
 
  public:
   Output& output() { return output_; }

@@ -1,4 +1,4 @@
-/* Membership: who is in the job, and letting nodes in and out by hand. */
+/* Membership: who is in the job. */
 #include "guest.h"
 
 static void to_node(DMI_node_t *to, const struct dmi_gate_node *from) {
@@ -54,40 +54,4 @@ int32_t DMI_nodes(DMI_node_t *array, int32_t *n, int32_t capacity) {
   if (*n > 0) memcpy(array, all, (size_t)*n * sizeof *array);
   free(all);
   return TRUE;
-}
-
-static int32_t membership(struct dmi_gate_membership *m, DMI_node_t *node) {
-  if (!dmi_result(DMI_GATE->call(DMI_G_MEMBERSHIP, m))) return FALSE;
-  if (node) to_node(node, &m->node);
-  return TRUE;
-}
-
-int32_t DMI_poll(DMI_node_t *node) {
-  struct dmi_gate_membership m = {.what = DMI_M_POLL};
-  return membership(&m, node);
-}
-int32_t DMI_peek(DMI_node_t *node, int8_t *found) {
-  if (found == NULL) return dmi_fail(EFAULT, "DMI_peek needs a place for its answer");
-  struct dmi_gate_membership m = {.what = DMI_M_PEEK};
-  DMI_node_t seen;
-  if (!membership(&m, &seen)) return FALSE;
-  *found = m.found != 0;
-  if (m.found && node) *node = seen;
-  return TRUE;
-}
-int32_t DMI_welcome(int32_t dmi_id) {
-  struct dmi_gate_membership m = {.what = DMI_M_WELCOME, .dmi_id = dmi_id};
-  return membership(&m, NULL);
-}
-int32_t DMI_goodbye(int32_t dmi_id) {
-  struct dmi_gate_membership m = {.what = DMI_M_GOODBYE, .dmi_id = dmi_id};
-  return membership(&m, NULL);
-}
-int32_t DMI_fork(const char *option, int32_t dmi_id, DMI_node_t *node) {
-  struct dmi_gate_membership m = {.what = DMI_M_FORK, .dmi_id = dmi_id, .option = option};
-  return membership(&m, node);
-}
-int32_t DMI_kill(int32_t dmi_id) {
-  struct dmi_gate_membership m = {.what = DMI_M_KILL, .dmi_id = dmi_id};
-  return membership(&m, NULL);
 }
