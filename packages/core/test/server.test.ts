@@ -5,6 +5,7 @@ import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import { Client, Coordinator, connect, decode, encode, MAX_MESSAGE, VERSION, WIRE_VERSION } from '../src/index.js';
+import { proofMac } from '../src/wire/handshake.js';
 
 let coordinator: Coordinator;
 let logged: string[];
@@ -24,6 +25,7 @@ afterEach(async () => {
 /** A peer that says what it likes: what it was answered, and how the connection ended. */
 function raw(
   send: (socket: WebSocket, answered: number) => void,
+  look: (answers: readonly unknown[]) => void = () => {},
 ): Promise<{ answers: unknown[]; code: number; reason: string }> {
   const socket = new WebSocket(coordinator.address);
   const answers: unknown[] = [];
@@ -32,6 +34,7 @@ function raw(
     socket.on('open', () => send(socket, 0));
     socket.on('message', data => {
       answers.push(decode(data as Buffer));
+      look(answers);
       send(socket, answers.length);
     });
     socket.on('close', (code, reason) => resolve({ answers, code, reason: reason.toString() }));
@@ -97,6 +100,26 @@ describe('a peer that cannot be talked to', () => {
     ],
     ['client', encode({ t: 'request', request: 1, verb: 'spawn' }), 'request "request": verb: '],
     ['client', encode({ t: 'frame', s: 1, body: {} }), 'request "frame": '],
+    ['client', encode({ t: 'join', node: {}, resume: null, hosts: [], outcomes: [] }), 'request "join": '],
+    ['agent', encode({ t: 'request', request: 1, verb: 'kill', job: 'x' }), 'agent message "request": t: '],
+    [
+      'client',
+      encode({
+        t: 'request',
+        request: 1,
+        verb: 'upload',
+        hash: '../../etc/passwd',
+        offset: 0,
+        total: 1,
+        data: Buffer.alloc(1),
+      }),
+      'request "request": hash: not a SHA-256',
+    ],
+    [
+      'agent',
+      encode({ t: 'need', hash: `../${'0'.repeat(61)}`, offset: 0 }),
+      'agent message "need": hash: not a SHA-256',
+    ],
     ['client', Buffer.from('junk'), 'not a MessagePack message (4 bytes)'],
   ])('after the handshake, case %#: is told so and closed', async (role, message, line) => {
     const { reason } = await after(role, message);
@@ -134,6 +157,22 @@ describe('a join token', () => {
     });
   });
 
+  it('is for the role it was made for', async () => {
+    const nonce = Buffer.alloc(32);
+    let proof: object = {};
+    const { reason } = await raw(
+      (socket, answered) => {
+        if (answered === 0) socket.send(hello({ role: 'agent', nonce }));
+        else socket.send(encode(proof));
+      },
+      answers => {
+        const challenge = answers[0] as { nonce: Uint8Array };
+        proof = { t: 'proof', mac: proofMac('secret', 'peer', 'client', nonce, challenge.nonce) };
+      },
+    );
+    expect(reason).toContain('the token is wrong');
+  });
+
   it('cannot be replaced by a proof that was seen before', async () => {
     // A recorded proof was made for another nonce.
     const { answers } = await raw((socket, answered) =>
@@ -155,6 +194,13 @@ describe('a join token', () => {
 });
 
 describe('the coordinator', () => {
+  it('agrees to no compression', async () => {
+    const socket = new WebSocket(coordinator.address, { perMessageDeflate: true });
+    await new Promise((resolve, reject) => socket.once('open', resolve).once('error', reject));
+    expect(socket.extensions).toBe('');
+    socket.terminate();
+  });
+
   it('says that its port is in use in one line', async () => {
     const listen = coordinator.address.slice('ws://'.length);
     await expect(Coordinator.start({ listen })).rejects.toMatchObject({
