@@ -9,7 +9,7 @@ export interface Result {
   readonly against: string | null;
 }
 
-export type Unit = 'ns' | 'B/s' | '1/s' | 'B';
+export type Unit = 'ns' | 'B/s' | '1/s' | 'B' | 'cores' | 'messages';
 
 /** What a benchmark program prints, one JSON object per line. */
 export interface Measurement {
@@ -19,7 +19,7 @@ export interface Measurement {
   readonly baseline?: number;
 }
 
-const UNITS: ReadonlySet<string> = new Set(['ns', 'B/s', '1/s', 'B']);
+const UNITS: ReadonlySet<string> = new Set(['ns', 'B/s', '1/s', 'B', 'cores', 'messages']);
 
 /** The measurements among a program's output lines; anything else is skipped. */
 export function parseMeasurements(output: string): Measurement[] {

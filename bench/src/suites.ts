@@ -1,5 +1,6 @@
 import { Baselines, guest, native } from './programs.js';
 import { compare, type Measurement, type Result } from './result.js';
+import { measureScale } from './scale/scale.js';
 import { typescriptSuite } from './typescript.js';
 
 /** Runs a suite and gives its figures, each beside a baseline measured in the same run. */
@@ -76,9 +77,14 @@ async function migration(): Promise<Result[]> {
   return ours.map(against(pairs, new Baselines(baselines)));
 }
 
+async function scale(): Promise<Result[]> {
+  return (await measureScale()).map(measured => compare(measured));
+}
+
 export const SUITES: Readonly<Record<string, Suite>> = {
   hosting,
   memory,
   migration,
   typescript: typescriptSuite,
+  scale,
 };

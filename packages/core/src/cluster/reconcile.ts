@@ -29,12 +29,28 @@ export function reconcile(tx: Tx, job: Job): void {
   const due = job.balanceAt !== null && job.balanceAt <= tx.now;
   if (due) job.balanceAt = null;
   if (changed || due || hasClosing(job)) job.balancing = true;
-  if (!job.balancing) return;
+  if (!job.balancing || !mayPlan(tx, job, changed)) return;
   balance(tx, job);
   if (job.moves.size === 0) {
     job.balancing = false;
     job.balanceCause = 'balance';
   }
+}
+
+/** Planning takes time in proportion to the hosts: with many of them it is not done anew for every move that ends. */
+const HOSTS_PER_MS = 20;
+
+function mayPlan(tx: Tx, job: Job, changed: boolean): boolean {
+  const next = job.plannedAt + Math.floor(job.hosts.size / HOSTS_PER_MS);
+  if (!changed && tx.now < next) {
+    if (job.balanceAt === null || job.balanceAt > next) {
+      job.balanceAt = next;
+      tx.effects.push({ type: 'wake', at: next });
+    }
+    return false;
+  }
+  job.plannedAt = tx.now;
+  return true;
 }
 
 function isEmpty(host: Host): boolean {

@@ -90,6 +90,8 @@ export interface Job {
   build: string | null;
   /** When to balance next; null: nothing to do. */
   balanceAt: number | null;
+  /** When moves were last planned. */
+  plannedAt: number;
   /** When the next view is made of the changes there are; null: there are none. */
   viewAt: number | null;
   balanceCause: MoveCause;
@@ -215,6 +217,7 @@ export function newJob(id: string, spec: JobSpec, key: Uint8Array, owner: string
     statuses: new Map(),
     build: null,
     balanceAt: null,
+    plannedAt: 0,
     viewAt: null,
     balanceCause: 'balance',
     balancing: false,

@@ -13,6 +13,7 @@ import {
   type Join,
   type ToAgent,
 } from '../wire/agent-messages.js';
+import { encode } from '../wire/codec.js';
 import { Link } from '../wire/link.js';
 import { CLOSE, type Peer } from '../wire/peer.js';
 
@@ -40,6 +41,7 @@ export interface AgentsOptions {
 export class Agents {
   readonly #sessions = new Map<string, Session>();
   readonly #beats: NodeJS.Timeout;
+  #lastBeat = performance.now();
 
   constructor(private readonly options: AgentsOptions) {
     this.#beats = setInterval(() => this.#beat(), options.beatMs);
@@ -162,13 +164,23 @@ export class Agents {
   #beat(): void {
     const silent = this.options.beatMs * BEATS_MISSED;
     const now = performance.now();
+    // After a stall of our own, what the agents said meanwhile has not been read yet: they are not to blame.
+    const stalled = now - this.#lastBeat > 2 * this.options.beatMs;
+    this.#lastBeat = now;
+    const encoded = new Map<number, Uint8Array>(); // most are the same when nothing happens
     for (const { peer, link, name } of this.#sessions.values()) {
       if (!peer) continue;
+      if (stalled) peer.lastHeard = now;
       if (now - peer.lastHeard > silent) {
         this.options.log.warn({ node: name }, `node ${name} has been silent for ${silent / 1000} s`);
         peer.socket.terminate();
       } else {
-        peer.send({ t: 'beat', ack: link.received });
+        let beat = encoded.get(link.received);
+        if (!beat) {
+          beat = encode({ t: 'beat', ack: link.received });
+          encoded.set(link.received, beat);
+        }
+        peer.sendEncoded(beat);
       }
     }
   }

@@ -38,7 +38,17 @@ export function messageName(value: unknown): string | null {
   return typeof value.t === 'string' ? value.t.slice(0, 40) : null;
 }
 
+/** Views go to many as the same object, and are large: what they were made into is kept as long as they are. */
+const converted = new WeakMap<object, unknown>();
+
 function withWideIntegers(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || !('t' in value) || value.t !== 'view') return convert(value);
+  const known = converted.get(value) ?? convert(value);
+  converted.set(value, known);
+  return known;
+}
+
+function convert(value: unknown): unknown {
   if (typeof value === 'number') {
     return Number.isSafeInteger(value) && (value > 0xffff_ffff || value < -0x8000_0000) ? BigInt(value) : value;
   }

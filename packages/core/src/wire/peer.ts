@@ -44,6 +44,11 @@ export class Peer<Out extends object> {
     if (this.open) this.socket.send(encode(message));
   }
 
+  /** A message that has been through `encode`. */
+  sendEncoded(message: Uint8Array): void {
+    if (this.open) this.socket.send(message);
+  }
+
   /** From now on (messages that waited included) every message goes to `handler`. Errors it throws close the connection. */
   receive<S extends GenericSchema>(
     schema: S,
