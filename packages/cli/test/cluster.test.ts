@@ -96,6 +96,23 @@ describe('elasticity', () => {
     expect(new Set(output.map(text => text.split(' on ')[1]))).toEqual(new Set(['n4\n']));
   });
 
+  it('keeps a node whose drain is cancelled', async () => {
+    cluster = await TestCluster.start(2);
+    const { job } = await cluster.submit(4, 'until,exit=0', { FAKE_BUSY: '1000' });
+    await cluster.settled({ n1: 2, n2: 2 });
+    const drain = cluster.client.drain('n1');
+    const refused = expect(drain).rejects.toMatchObject({ code: 'cancelled' });
+    await cluster.until('a thread that is busy', event => event.event === 'move-failed');
+    expect(await cluster.client.keep('n1')).toEqual({ node: 'n1' });
+    await refused;
+    expect((await cluster.client.nodes()).map(({ name, state }) => [name, state])).toEqual([
+      ['n1', 'active'],
+      ['n2', 'active'],
+    ]);
+    cluster.go();
+    expect(await job.done).toMatchObject({ state: 'done', status: 0 });
+  });
+
   it('lets an agent leave by itself when it is asked to by a signal', async () => {
     cluster = await TestCluster.start(2);
     const { job } = await cluster.submit(4, 'until,exit=0');

@@ -121,6 +121,10 @@ export class Model {
     this.input({ type: 'drain', waiter: { client: 'c', request: 2 }, node });
   }
 
+  keep(node: string): void {
+    this.input({ type: 'keep', waiter: { client: 'c', request: 4 }, node });
+  }
+
   /** One message, of any channel, is delivered. False: there is none. */
   deliver(): boolean {
     const ready: (() => void)[] = [];

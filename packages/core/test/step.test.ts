@@ -60,6 +60,7 @@ function checkBalanced(model: Model): void {
 const action = fc.constantFrom(
   'join',
   'drain',
+  'keep',
   'spawn',
   'spawn',
   'exit',
@@ -85,6 +86,10 @@ describe('the coordinator state machine', () => {
           if (what === 'drain') {
             const names = [...model.cluster.nodes.keys()];
             model.drain(names[seed % names.length] as string);
+          }
+          if (what === 'keep') {
+            const [draining] = [...model.cluster.nodes.values()].filter(({ state }) => state === 'draining');
+            if (draining) model.keep(draining.name);
           }
           if (what === 'spawn') model.spawnThread();
           if (what === 'wander') model.wander();
@@ -123,6 +128,10 @@ describe('the coordinator state machine', () => {
           if (what === 'drain') {
             const names = [...model.cluster.nodes.keys()];
             if (names.length > 0) model.drain(names[drawn.pick(names.length)] as string);
+          }
+          if (what === 'keep') {
+            const [draining] = [...model.cluster.nodes.values()].filter(({ state }) => state === 'draining');
+            if (draining) model.keep(draining.name);
           }
           if (what === 'spawn') model.spawnThread();
           if (what === 'exit') model.exitThread(true);
@@ -182,6 +191,26 @@ describe('the coordinator state machine', () => {
     const job = [...model.cluster.jobs.values()][0];
     const newest = [...(job?.hosts.values() ?? [])].find(host => host.node === name);
     expect(new Set(fulls)).toEqual(new Set([newest?.member]));
+  });
+
+  it('keeps a node whose drain is cancelled, with threads on it again', () => {
+    const model = new Model(dice(5), { cores: 1 });
+    for (let i = 0; i < 3; i++) model.join();
+    const id = model.submit(9);
+    model.settle();
+    model.drain('n1');
+    model.tick(20);
+    for (let i = 0; i < 12; i++) model.deliver();
+    model.keep('n1');
+    model.settle();
+    expect(model.released).toEqual([]);
+    expect(model.refusals).toEqual(['cancelled']);
+    checkAtRest(model);
+    checkBalanced(model);
+    const on = [...(model.cluster.jobs.get(id)?.hosts.values() ?? [])].filter(host => host.node === 'n1');
+    expect(on.reduce((sum, { threads }) => sum + threads.size, 0)).toBe(3);
+    model.keep('n1');
+    expect(model.refusals).toEqual(['cancelled', 'refused']);
   });
 
   it('makes one view of many drains, and of many joins, that come together', () => {

@@ -13,7 +13,13 @@ function control(program: Command, name: string, description: string): Command {
 export function controlCommands(program: Command): void {
   control(program, 'drain', 'move everything off a node; it leaves when nothing is left on it')
     .argument('<node>', "the node's name, or enough of it")
-    .action(async (node: string, flags: Flags) => {
+    .option('--cancel', 'take the drain back: the node stays')
+    .action(async (node: string, flags: Flags & { cancel?: boolean }) => {
+      if (flags.cancel) {
+        const kept = await withClient(flags, client => client.keep(node));
+        await print(flags.output === 'json' ? `${JSON.stringify(kept)}\n` : `${kept.node} stays\n`);
+        return;
+      }
       const result = await withClient(flags, async client => {
         await client.subscribe(event => {
           if (event.event === 'drain-started') say(`draining ${event.node}: ${event.threads} threads`);

@@ -112,6 +112,11 @@ export class Client {
     return this.call('drain', { node }) as Promise<{ node: string; seconds: number }>;
   }
 
+  /** Takes a drain back: the node stays. */
+  keep(node: string): Promise<{ node: string }> {
+    return this.call('keep', { node }) as Promise<{ node: string }>;
+  }
+
   /** Resolves when the thread runs at its destination. */
   move(
     thread: string,

@@ -13,6 +13,7 @@ export type ClusterInput = { now: number } & (
   | { type: 'watch'; waiter: Waiter; job: string }
   | { type: 'kill'; waiter: Waiter; job: string }
   | { type: 'drain'; waiter: Waiter; node: string }
+  | { type: 'keep'; waiter: Waiter; node: string }
   | { type: 'move'; waiter: Waiter; job: string | null; thread: string; node: string }
   | { type: 'attach'; waiter: Waiter; job: string }
   | { type: 'announce'; waiter: Waiter; job: string; member: number; host: string; port: number }
@@ -40,6 +41,7 @@ export type ClusterEvent = { time: number } & (
   | { event: 'leave'; node: string; reason: 'drained' | 'dead'; detail: string }
   | { event: 'link'; node: string; state: 'up' | 'down' }
   | { event: 'drain-started'; node: string; threads: number }
+  | { event: 'drain-cancelled'; node: string }
   | { event: 'drain-finished'; node: string; seconds: number }
   | { event: 'job'; job: string; state: string; status: number | null; reason: string | null; seconds: number }
   | { event: 'member'; job: string; member: number; node: string | null; state: string; lite: boolean; epoch: number }

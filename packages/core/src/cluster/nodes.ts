@@ -1,3 +1,4 @@
+import { DmiError } from '../errors.js';
 import type { NodeInfo } from '../wire/agent-messages.js';
 import { hostGone } from './hosts.js';
 import { endJob } from './job-end.js';
@@ -116,6 +117,23 @@ export function drainNode(tx: Tx, node: Node, waiter: Waiter | null): void {
   }
   tx.publish({ event: 'drain-started', node: node.name, threads });
   tx.log('info', `draining node ${node.name}`, { node: node.name, threads });
+}
+
+/**
+ * The node stays. Hosts that have begun to leave do so — their memory is being handed over — and new ones take their place.
+ * @throws DmiError `refused` if it is not draining
+ */
+export function cancelDrain(tx: Tx, node: Node): void {
+  if (node.state !== 'draining')
+    throw new DmiError('refused', `node ${node.name} is not draining`, { object: node.name, hint: 'see: dmi nodes' });
+  advanceNode(node, 'active', node.name);
+  node.drainStartedAt = null;
+  node.wantsLeave = null;
+  for (const waiter of node.waiters) tx.refuse(waiter, 'cancelled', `the drain of node ${node.name} was cancelled`);
+  node.waiters = [];
+  tx.publish({ event: 'drain-cancelled', node: node.name });
+  tx.log('info', `the drain of node ${node.name} was cancelled`, { node: node.name });
+  for (const job of tx.cluster.jobs.values()) job.touched = true;
 }
 
 /** Lets draining nodes go that have no host left, and grants what agents have asked for. */

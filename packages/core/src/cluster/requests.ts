@@ -5,7 +5,7 @@ import { hostGone, spawnHost } from './hosts.js';
 import { endJob, publishJob } from './job-end.js';
 import { advanceHost } from './lifecycle.js';
 import { startMove } from './moves.js';
-import { drainNode } from './nodes.js';
+import { cancelDrain, drainNode } from './nodes.js';
 import { abandonRecovery } from './recover.js';
 import { type Host, type Job, mainHost, newJob, type Waiter } from './state.js';
 import type { Tx } from './tx.js';
@@ -56,6 +56,15 @@ export function drain(tx: Tx, waiter: Waiter, wanted: string): void {
   const name = resolvePrefix('node', wanted, tx.cluster.nodes.keys());
   const node = tx.cluster.nodes.get(name);
   if (node) drainNode(tx, node, waiter);
+}
+
+/** Takes a drain back. */
+export function keep(tx: Tx, waiter: Waiter, wanted: string): void {
+  const name = resolvePrefix('node', wanted, tx.cluster.nodes.keys());
+  const node = tx.cluster.nodes.get(name);
+  if (!node) return;
+  cancelDrain(tx, node);
+  tx.reply(waiter, { node: name });
 }
 
 export function move(tx: Tx, waiter: Waiter, wantedJob: string | null, wantedThread: string, wantedNode: string): void {

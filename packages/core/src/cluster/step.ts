@@ -79,6 +79,9 @@ function apply(tx: Tx, input: ClusterInput): void {
     case 'drain':
       requests.drain(tx, input.waiter, input.node);
       return;
+    case 'keep':
+      requests.keep(tx, input.waiter, input.node);
+      return;
     case 'move':
       requests.move(tx, input.waiter, input.job, input.thread, input.node);
       return;

@@ -173,6 +173,9 @@ export class Clients {
       case 'drain':
         apply({ type: 'drain', waiter, node: request.node, now });
         return;
+      case 'keep':
+        apply({ type: 'keep', waiter, node: request.node, now });
+        return;
       case 'move':
         apply({
           type: 'move',

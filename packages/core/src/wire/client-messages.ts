@@ -23,6 +23,7 @@ export const clientRequest = v.variant('verb', [
   request('seen', { job: f.id, seen: seenList }),
   request('kill', { job: f.id }),
   request('drain', { node: f.text }),
+  request('keep', { node: f.text }),
   request('move', { thread: f.text, job: v.nullish(f.text, null), node: f.text }),
   request('subscribe', {}),
   request('attach', { job: f.text }),
