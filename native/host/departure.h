@@ -45,4 +45,15 @@ class Departure {
   int visitors_ = 0;
 };
 
+// A thread on its way in or out keeps the host from leaving.
+struct Visit {
+  explicit Visit(Departure& d) : departure(d), admitted(d.enter()) {}
+  ~Visit() {
+    if (admitted) departure.exit();
+  }
+  Visit(const Visit&) = delete;
+  Departure& departure;
+  const bool admitted;
+};
+
 }  // namespace dmi::host

@@ -1,14 +1,19 @@
 // Moving a thread to another host. Source and destination agree over one connection of their own:
 //
 //   source                                   destination
-//   connect ("move"), pause the thread
-//   offer: identity, extents, areas, files ->
+//   connect ("move"), pause the thread, look at it, let it run
+//   offer: identity, extents, mappings, files ->
 //                                            <- accept (which files it has) | refuse (code, sentence)
-//   pages, straight from the region       ->    read straight into place
+//   pages while it runs, several rounds   ->    read straight into place
+//   pause the thread
+//   state: the thread, its memory as it is now, pages to drop ->
+//   pages, straight from the region       ->
 //                                            <- ready: everything is here
 //   [decides: commit]  commit             ->    the thread runs here
 //                                            <- running
 //   frees its copy
+//
+// Until it has decided the source may say abort. A thread that asks for its own move stands still throughout.
 //
 // Exactly one copy ever runs. Until the source decides to commit, its copy is the thread: any failure leaves it there. Once
 // decided, only the destination's may run. A connection cut between `ready` and `running` leaves both sides holding:
@@ -52,23 +57,23 @@ class Moves {
   // A connection of service "move", "move-commit" or "move-status". Takes the descriptor; does not block.
   void incoming(int fd, std::string_view service, memory::MemberId from, std::span<const std::byte> extra);
 
+  // Memory of threads that run elsewhere by now but is not unmapped yet: one that comes straight back waits for that.
+  bool wait_for_leaving(const Extent& e);  // false: nothing that is leaving lies there
+
  private:
   enum class Decision : uint8_t { Open, Commit, Abort };
+  struct Outgoing;
   struct Held { std::shared_ptr<Guest> guest; memory::MemberId from; uint64_t bytes; };
 
   MoveOutcome send(ThreadKey thread, memory::MemberId to, bool self, std::shared_ptr<Guest>& gone);  // gone: to be left()
-  MoveOutcome transfer(Guest& g, int fd, uint64_t id, memory::MemberId to, bool& committed);
   void make_sure(uint64_t id, memory::MemberId to, const std::string& thread);  // committed, but no answer
   void receive(int fd, memory::MemberId from);
-  void map_offer(struct Offer& offer, Guest& g, class MoveStream& stream);
   bool commit_held(uint64_t id);       // true: it runs here (now, or already)
   void settle_held(uint64_t id);       // ready, but the connection is gone
   Decision decide(uint64_t id, Decision wanted);
 
-  // Memory of threads that run elsewhere by now but is not unmapped yet: one that comes straight back waits for that.
   void leave(const Guest& g);
   void left(Guest& g);
-  bool wait_for_leaving(const Extent& e);  // false: nothing that is leaving lies there
 
   std::mutex mutex_;
   std::condition_variable left_;

@@ -4,6 +4,8 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include <algorithm>
+
 #include "error.h"
 #include "platform.h"
 
@@ -16,7 +18,8 @@ struct ScanArgument {
   uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages, category_inverted, category_mask, category_anyof_mask, return_mask;
 };
 constexpr unsigned long kScan = _IOWR('f', 16, ScanArgument);
-constexpr uint64_t kFile = 1 << 2, kPresent = 1 << 3, kSwapped = 1 << 4, kZero = 1 << 5;
+constexpr uint64_t kProtectFound = 1 << 0;  // flag
+constexpr uint64_t kWritten = 1 << 1, kFile = 1 << 2, kPresent = 1 << 3, kSwapped = 1 << 4, kZero = 1 << 5;
 
 int pagemap() {
   static const int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
@@ -28,7 +31,7 @@ void add(std::vector<Run>& runs, uint64_t start, uint64_t end) {
   else runs.push_back({start, end - start});
 }
 
-bool scan(uint64_t start, uint64_t end, std::vector<Run>& runs) {
+bool scan(uint64_t start, uint64_t end, std::vector<Run>& runs, uint64_t flags = 0, uint64_t also = 0) {
   PageRegion found[256];
   while (start < end) {
     ScanArgument a{};
@@ -39,6 +42,8 @@ bool scan(uint64_t start, uint64_t end, std::vector<Run>& runs) {
     a.vec_len = std::size(found);
     a.category_inverted = kFile | kZero;
     a.category_mask = kFile | kZero;
+    a.flags = flags;
+    a.category_mask |= also;
     a.category_anyof_mask = kPresent | kSwapped;
     a.return_mask = kPresent;
     const int n = ioctl(pagemap(), kScan, &a);
@@ -65,11 +70,36 @@ void read_pagemap(uint64_t start, uint64_t end, std::vector<Run>& runs) {
 
 }  // namespace
 
+bool written_pages(uint64_t start, uint64_t end, Written how, std::vector<Run>& runs) {
+  return scan(start, end, runs, how == Written::Take ? kProtectFound : 0, kWritten);
+}
+
 void populated_pages(uint64_t start, uint64_t end, std::vector<Run>& runs) {
   static bool have_scan = true;
   if (have_scan && scan(start, end, runs)) return;
   have_scan = false;
   read_pagemap(start, end, runs);
+}
+
+std::vector<Run> difference(std::vector<Run> runs, std::vector<Run> others) {
+  const auto by_start = [](const Run& a, const Run& b) { return a.start < b.start; };
+  std::sort(runs.begin(), runs.end(), by_start);
+  std::sort(others.begin(), others.end(), by_start);
+  std::vector<Run> left;
+  uint64_t done = 0;  // everything below has been dealt with
+  size_t o = 0;
+  for (const Run& r : runs) {
+    uint64_t at = std::max(done, r.start);
+    const uint64_t end = r.start + r.size;
+    while (at < end) {
+      while (o < others.size() && others[o].start + others[o].size <= at) o++;
+      const uint64_t next = o < others.size() ? std::min(end, std::max(at, others[o].start)) : end;
+      if (next > at) add(left, at, next);
+      at = o < others.size() ? std::min(end, std::max(next, others[o].start + others[o].size)) : end;
+    }
+    done = std::max(done, end);
+  }
+  return left;
 }
 
 }  // namespace dmi::host

@@ -4,8 +4,8 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include "file_hash.h"
 #include "host.h"
-#include "move_wire.h"
 #include "platform.h"
 #include "syscalls.h"
 

@@ -2,13 +2,19 @@
 #include <gtest/gtest.h>
 #include <stdlib.h>
 
+#include <algorithm>
 #include <random>
+#include <set>
 
 #include "host/codec.h"
 #include "host/error.h"
+#include "host/guest_wire.h"
 #include "host/host.h"
 #include "host/layout.h"
+#include "host/move_layout.h"
 #include "host/move_wire.h"
+#include "host/pages.h"
+#include "host/platform.h"
 
 namespace dmi::host {
 namespace {
@@ -21,20 +27,18 @@ std::mt19937_64 generator(uint64_t& seed) {
 
 // True: the offer is taken for good, and everything it describes lies where it may.
 bool reads(std::span<const std::byte> bytes) {
-  Offer offer;
   try {
-    const auto g = read_offer(bytes, offer);
-    EXPECT_TRUE(g);
-    for (const Extent& e : offer.extents) {
+    const Layout layout = read_offer(bytes).layout;
+    for (const Extent& e : layout.extents) {
       EXPECT_GE(e.base, kZoneLow);
       EXPECT_LE(e.base + e.size, kZoneHigh);
     }
     uint64_t last = 0;
-    for (const auto& a : offer.areas) {
-      EXPECT_GE(a.start, last);
-      EXPECT_LT(a.start, a.area.end);
-      last = a.area.end;
-      EXPECT_LE(a.file, offer.files.size());
+    for (const Mapping& m : layout.mappings) {
+      EXPECT_GE(m.start, last);
+      EXPECT_LT(m.start, m.end);
+      last = m.end;
+      EXPECT_LE(m.file, layout.files.size());
     }
     return true;
   } catch (const Error& e) {
@@ -106,7 +110,9 @@ TEST(Offer, AnyMutationOfARealOneIsRefusedOrHarmless) {
   ASSERT_GT(g.space.map(0, 1 << 20, 3, 0x22, -1, 0, nullptr), 0);
   ASSERT_GT(g.space.map(0, 1 << 16, 1, 0x22, -1, 0, nullptr), 0);
   Writer w;
-  write_offer(w, 99, g, {{"/a/file", "hash", 4096}}, 1 << 20);
+  w.num(kMoveWire), w.num<uint64_t>(99), w.text(Host::get().build()), w.num(g.key), w.num<uint64_t>(1 << 20);
+  g.files.save(w);
+  write_layout(w, layout_of(g.space, {{"/a/file", "hash", 4096, ""}}));
   const std::vector<std::byte> whole(w.view().begin(), w.view().end());
   ASSERT_TRUE(reads(whole));
   for (size_t size = 0; size < whole.size(); size++) ASSERT_FALSE(reads(std::span(whole).first(size))) << "cut to " << size;
@@ -120,6 +126,101 @@ TEST(Offer, AnyMutationOfARealOneIsRefusedOrHarmless) {
     }
     reads(bytes);
     if (testing::Test::HasFailure()) FAIL() << "mutation " << i;
+  }
+}
+
+// The thread's own state: mutated and cut, it is refused or read without harm.
+TEST(ThreadState, AnyMutationIsRefusedOrHarmless) {
+  uint64_t seed;
+  auto random = generator(seed);
+  SCOPED_TRACE("DMI_TEST_SEED=" + std::to_string(seed));
+  Guest g;
+  g.key = 1ull << 32 | 5;
+  g.cwd = "/tmp";
+  g.files.open_console();
+  Writer w;
+  write_guest(w, g);
+  const std::vector<std::byte> whole(w.view().begin(), w.view().end());
+  const auto reads_guest = [](std::span<const std::byte> bytes) {
+    Guest to;
+    Reader r(bytes);
+    try {
+      read_guest(r, to);
+      return true;
+    } catch (const Error& e) {
+      EXPECT_EQ(e.code, "refused");
+      return false;
+    }
+  };
+  ASSERT_TRUE(reads_guest(whole));
+  for (size_t size = 0; size < whole.size(); size++) ASSERT_FALSE(reads_guest(std::span(whole).first(size))) << "cut to " << size;
+  for (int i = 0; i < 20000; i++) {
+    auto bytes = whole;
+    const uint64_t special[] = {0, 1, ~0ull, 1ull << 63, random()};
+    const uint64_t value = special[random() % std::size(special)];
+    const size_t width = 1u << random() % 4, at = random() % (bytes.size() - width);
+    memcpy(&bytes[at], &value, width);
+    reads_guest(bytes);
+    if (testing::Test::HasFailure()) FAIL() << "mutation " << i;
+  }
+}
+
+// What a remapping does to a model of the memory, page by page.
+TEST(Remapping, TurnsOneLayoutIntoTheOtherAndTouchesNothingElse) {
+  uint64_t seed;
+  auto random = generator(seed);
+  SCOPED_TRACE("DMI_TEST_SEED=" + std::to_string(seed));
+  constexpr uint64_t kPages = 40;
+  const auto layout = [&] {
+    std::vector<Mapping> l;
+    for (uint64_t at = random() % 4; at < kPages;) {
+      const uint64_t end = std::min(kPages, at + 1 + random() % 8);
+      const auto file = static_cast<uint32_t>(random() % 3);
+      l.push_back({at * kPage, end * kPage, 3, file, file ? (random() % 2 ? at : random() % 4) * kPage : 0});
+      at = end + (random() % 2 ? 0 : random() % 5);
+    }
+    return l;
+  };
+  const auto content = [](const std::vector<Mapping>& l, uint64_t page) -> std::pair<int64_t, uint64_t> {
+    for (const Mapping& m : l)
+      if (m.start <= page * kPage && page * kPage < m.end) return {m.file, m.file ? m.offset + page * kPage - m.start : 0};
+    return {-1, 0};
+  };
+  for (int i = 0; i < 3000; i++) {
+    const auto before = layout(), after = layout();
+    const Remapping r = remapping(before, after);
+    for (uint64_t page = 0; page < kPages; page++) {
+      const uint64_t at = page * kPage;
+      const bool reserved = std::any_of(r.reserve.begin(), r.reserve.end(), [&](const Extent& e) { return e.base <= at && at < e.base + e.size; });
+      const auto mapped = content(r.map, page), was = content(before, page), is = content(after, page);
+      ASSERT_FALSE(reserved && mapped.first >= 0) << page;
+      ASSERT_EQ(reserved, was.first >= 0 && is.first < 0) << page;
+      if (was == is) { ASSERT_LT(mapped.first, 0) << page; }
+      else if (is.first >= 0) { ASSERT_EQ(mapped, is) << page; }
+    }
+  }
+}
+
+// Against sets of pages.
+TEST(Runs, DifferenceIsThatOfTheSets) {
+  uint64_t seed;
+  auto random = generator(seed);
+  SCOPED_TRACE("DMI_TEST_SEED=" + std::to_string(seed));
+  for (int i = 0; i < 5000; i++) {
+    std::vector<dmi::host::Run> a(random() % 6), b(random() % 6);
+    std::set<uint64_t> pages;
+    for (dmi::host::Run& r : a) {
+      r = {random() % 30 * kPage, (1 + random() % 8) * kPage};
+      for (uint64_t p = r.start; p < r.start + r.size; p += kPage) pages.insert(p);
+    }
+    for (dmi::host::Run& r : b) {
+      r = {random() % 30 * kPage, (1 + random() % 8) * kPage};
+      for (uint64_t p = r.start; p < r.start + r.size; p += kPage) pages.erase(p);
+    }
+    std::set<uint64_t> got;
+    for (const dmi::host::Run& r : difference(a, b))
+      for (uint64_t p = r.start; p < r.start + r.size; p += kPage) ASSERT_TRUE(got.insert(p).second) << "twice";
+    ASSERT_EQ(got, pages);
   }
 }
 

@@ -203,7 +203,7 @@ describe('many at once', () => {
 
 describe('threads that wait for each other in the global memory', () => {
   it('are moved while they wait for a mutex, a barrier, a join, a timer, an operation', async () => {
-    job = await Job.start(guests.build('waits.c', 'dmi'), { hosts: 2, argv: ['12'], threadMemory: 1 << 26 });
+    job = await Job.start(guests.build('waits.c', 'dmi'), { hosts: 2, argv: ['60'], threadMemory: 1 << 26 });
     const main = await job.thread();
     await until('all to exist', () => job.hosts.flatMap(h => h.all('started')).length === 5);
     const place = new Map<string, number>();
@@ -231,7 +231,7 @@ describe('threads that wait for each other in the global memory', () => {
       }),
     );
     expect((await end).status).toBe(0);
-    expect(job.output(main)).toBe('ok 12\n');
+    expect(job.output(main)).toBe('ok 60\n');
     expect(failures.map(m => m.reason)).toEqual([]);
     expect(done).toBeGreaterThan(5);
   });

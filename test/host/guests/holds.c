@@ -57,7 +57,7 @@ int main(int argc, char **argv) {
     FILE *log = fopen(argv[3], "a");
     fprintf(log, "%d\n", i);
     fclose(log);
-    usleep(20000);
+    usleep(60000);
   }
   return 5;
 }

@@ -1,0 +1,303 @@
+// A move's source: see moves.h for what it says to the destination and when.
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+
+#include <algorithm>
+#include <atomic>
+#include <optional>
+#include <thread>
+
+#include "dirty_pages.h"
+#include "guest_wire.h"
+#include "host.h"
+#include "move_layout.h"
+#include "move_wire.h"
+#include "moves.h"
+#include "platform.h"
+
+namespace dmi::host {
+namespace {
+
+constexpr double kPauseTimeout = 20;         // seconds until a thread that does not come to rest is left alone
+constexpr uint64_t kLiveFrom = 4 << 20;      // bytes from which a thread runs on while they go over
+constexpr uint64_t kLiveEnough = 1 << 20;    // bytes left that are sent while it stands still
+constexpr int kLiveRounds = 8;
+
+uint64_t random_id() {
+  uint64_t v = 0;
+  while (getrandom(&v, sizeof v, 0) != sizeof v || v == 0) {}
+  return v;
+}
+
+uint64_t bytes_of(const std::vector<Run>& runs) {
+  uint64_t sum = 0;
+  for (const Run& r : runs) sum += r.size;
+  return sum;
+}
+
+// Its pages go over whole, with those nobody has changed: the destination lacks the file.
+bool whole(const Mapping& m, const std::vector<bool>& present) {
+  return m.file != 0 && (m.file > present.size() || !present[m.file - 1]);
+}
+
+// Lets the destination know that nothing more will come, so that it need not find out.
+void call_off(MoveStream& stream) {
+  try {
+    stream.send(MoveMessage::Abort);
+  } catch (const Error&) {
+    // it will notice
+  }
+}
+
+}  // namespace
+
+// One move on its way out. The steps are called in order; each throws Error, and then the thread stays.
+struct Moves::Outgoing {
+  Guest& g;
+  MoveStream stream;
+  const uint64_t id = random_id();
+  const std::string to;  // for people
+  Layout layout;         // as offered
+  std::vector<bool> present{};
+  std::vector<Run> sent{};    // while it ran
+  std::vector<Run> missed{};  // of those, what could not be read then
+  uint64_t bytes = 0;
+  std::optional<DirtyPages> dirty{};
+
+  // At rest: what the destination must know to get ready.
+  Writer describe();
+  void offer(const Writer& description);
+  // While the thread runs: its pages, and again those that it writes meanwhile, until little is left.
+  void send_live();
+  // At rest: the thread, and what of its memory is not there yet.
+  void send_rest(std::vector<Extent>& unreadable);
+};
+
+Writer Moves::Outgoing::describe() {
+  layout = layout_of(g.space);
+  Writer w;
+  w.num(kMoveWire), w.num(id), w.text(Host::get().build()), w.num(g.key);
+  std::vector<Run> populated;
+  for (const Mapping& m : layout.mappings) populated_pages(m.start, m.end, populated);
+  w.num(bytes_of(populated));
+  g.files.save(w);
+  return w;
+}
+
+void Moves::Outgoing::offer(const Writer& description) {
+  hash_files(layout);
+  Writer w = description;
+  write_layout(w, layout);
+  stream.send(MoveMessage::Offer, w);
+  std::vector<std::byte> answer;
+  const MoveMessage type = stream.receive(answer);
+  Reader r(answer);
+  if (type == MoveMessage::Refuse) {
+    const std::string code = r.text(), reason = r.text();
+    throw Error(r.ok() ? code : "refused", to + " answers: " + reason);
+  }
+  if (type != MoveMessage::Accept) throw Error("refused", to + " answered an offer with nonsense");
+  for (size_t i = 0; i < layout.files.size(); i++) present.push_back(r.num<uint8_t>());
+  if (!r.ok()) throw Error("refused", to + " sent a truncated acceptance");
+}
+
+void Moves::Outgoing::send_live() {
+  std::vector<Run> ranges;
+  for (const Mapping& m : layout.mappings)
+    if ((m.prot & PROT_READ) && !whole(m, present)) ranges.push_back({m.start, m.end - m.start});
+  dirty.emplace(ranges);
+  if (!dirty->watching()) {
+    static std::atomic<bool> said{false};
+    if (!said.exchange(true)) Host::get().control().log(30, "large threads stand still while they move: " + dirty->why_not());
+    return dirty.reset();
+  }
+  uint64_t before = UINT64_MAX;
+  for (int round = 0; round < kLiveRounds; round++) {
+    std::vector<Run> runs;
+    for (const Run& r : ranges) dirty->take(r.start, r.start + r.size, runs);
+    const uint64_t now = bytes_of(runs);
+    if (now == 0) return;
+    stream.send(MoveMessage::Pages);
+    stream.send_pages(runs, bytes, &missed);
+    sent.insert(sent.end(), runs.begin(), runs.end());
+    // Less than a round sends is written while it is sent, or there would be no end.
+    if (now <= kLiveEnough || now > before / 4 * 3) return;
+    before = now;
+  }
+}
+
+void Moves::Outgoing::send_rest(std::vector<Extent>& unreadable) {
+  const Layout now = layout_of(g.space, layout.files);
+  std::vector<Run> runs, populated, written;
+  for (const Mapping& m : now.mappings) {
+    const size_t before = populated.size();
+    populated_pages(m.start, m.end, populated);
+    if (whole(m, present)) {
+      const uint64_t size = page_up(now.files[m.file - 1].size);
+      const uint64_t in_file = size > m.offset ? std::min(m.end - m.start, size - m.offset) : 0;
+      if (in_file) runs.push_back({m.start, in_file});
+      populated.resize(before);
+      if (in_file) populated.push_back({m.start, in_file});
+    } else if (dirty) {
+      dirty->look(m.start, m.end, written);
+    }
+    if (populated.size() > before && !(m.prot & PROT_READ)) {
+      mprotect(reinterpret_cast<void*>(m.start), m.end - m.start, PROT_READ);
+      unreadable.push_back({m.start, m.end - m.start});
+    }
+  }
+  // What was sent is there, but for what could not be read, and for where the destination maps something else now.
+  std::vector<Run> replaced;
+  for (const Mapping& m : remapping(layout.mappings, now.mappings).map) replaced.push_back({m.start, m.end - m.start});
+  const std::vector<Run> there = difference(difference(difference(sent, missed), replaced), written);
+  for (const Run& r : difference(difference(populated, there), std::vector<Run>(runs))) runs.push_back(r);
+  const std::vector<Run> dropped = difference(sent, populated);
+  Writer w;
+  write_layout(w, now);
+  w.num<uint64_t>(dropped.size());
+  for (const Run& r : dropped) w.num(r.start), w.num(r.size);
+  write_guest(w, g);
+  stream.send(MoveMessage::State, w);
+  stream.send_pages(runs, bytes);
+  stream.expect(MoveMessage::Ready);
+}
+
+MoveOutcome Moves::send(ThreadKey thread, memory::MemberId to, bool self, std::shared_ptr<Guest>& gone) {
+  Host& host = Host::get();
+  const double begin = monotonic_seconds();
+  Visit visit(host.departure());  // until the destination has confirmed, this host must stay
+  auto failed = [&](std::string code, std::string reason) {
+    MoveOutcome o;
+    o.code = std::move(code);
+    o.reason = "thread " + thread_name(thread) + " stays where it is: " + std::move(reason);
+    o.seconds = monotonic_seconds() - begin;
+    return o;
+  };
+  auto g = visit.admitted ? host.find(thread) : nullptr;
+  if (!g) return failed("gone", "it is not on this host (it has ended, or moved already)");
+  if (to == host.config().member) return failed("refused", "it is already on node " + std::to_string(to));
+  if (g->role == DMI_ROLE_FUNCTION) return failed("refused", "it serves DMI_function and belongs to its host");
+  while (g->moving.exchange(true)) {
+    // A thread that asks for its own move stands still until it is answered: it waits for the other move to end.
+    if (!self) return failed("busy", "another move of it is under way");
+    std::this_thread::sleep_for(std::chrono::microseconds(200));
+  }
+  struct Unmark { Guest& g; ~Unmark() { g.moving = false; } } unmark{*g};
+  if (self && !g->self_move) return failed("busy", "another move came first");
+
+  const int fd = host.member().open_stream(to, "move", {}, 10);
+  if (fd < 0) {
+    if (self) {
+      g->why_stayed = "node " + std::to_string(to) + " cannot be reached";
+      host.release(*g);
+    }
+    return failed("unreachable", "node " + std::to_string(to) + " cannot be reached: " + strerror(-fd));
+  }
+  Outgoing move{*g, MoveStream(fd, host.config().peer_timeout), random_id(), "node " + std::to_string(to), {}};
+  struct Forget {
+    Moves& m;
+    uint64_t id;
+    ~Forget() {
+      std::lock_guard hold(m.mutex_);
+      m.decisions_.erase(id);
+    }
+  } forget{*this, move.id};
+  MoveOutcome o;
+  o.moves = g->moves + 1;
+  // Once to describe the thread, and once to move it: in between it runs. One that asked itself stands still anyway.
+  bool committed = false, paused = false;
+  double paused_at = 0;
+  std::vector<Extent> unreadable;
+  const auto pause = [&] {
+    std::string why, code;
+    paused_at = monotonic_seconds();
+    if (!host.pause(*g, kPauseTimeout, why, code)) throw Error(code, why);
+    paused = true;
+    if (why = g->why_pinned(); why.empty()) return;
+    g->lock.lock();
+    g->last_pin = why;
+    g->lock.unlock();
+    throw Error("pinned", why);
+  };
+  const auto go_on = [&] {
+    for (const Extent& e : unreadable)
+      if (const Area* a = g->space.find(e.base)) mprotect(reinterpret_cast<void*>(e.base), e.size, a->prot);
+    host.release(*g);
+    paused = false;
+    o.pause += monotonic_seconds() - paused_at;
+  };
+  bool offered = false;
+  try {
+    pause();
+    const Writer description = move.describe();
+    if (!self) go_on();
+    {
+      std::lock_guard hold(mutex_);
+      decisions_[move.id] = Decision::Open;
+    }
+    offered = true;
+    move.offer(description);
+    if (!self) {
+      if (g->space.mapped_bytes() >= kLiveFrom) move.send_live();
+      pause();
+    }
+    if (g->self_move && !self) {  // it asked to go elsewhere, but this move came first: tell it where it wakes up
+      g->self_move->migrated = 0;
+      g->self_move = nullptr;
+      g->context.result = host.fail(*g, EBUSY, "another move came first");
+    }
+    move.send_rest(unreadable);
+    if (decide(move.id, Decision::Commit) != Decision::Commit)
+      throw Error("unreachable", move.to + " lost the connection and asked for the move to be called off");
+    committed = true;
+    leave(*g);
+    host.forget(g->key);
+    for (int s : {1, 2}) host.output().take(g->key, s);
+    move.stream.send(MoveMessage::Commit);
+    move.stream.expect(MoveMessage::Running);
+  } catch (const Error& e) {
+    if (!committed) {
+      if (offered) call_off(move.stream);
+      if (paused) {
+        g->why_stayed = e.what();
+        go_on();
+      }
+      return failed(e.code, e.what());
+    }
+    make_sure(move.id, to, thread_name(thread));
+  }
+  o.ok = true;
+  o.bytes = move.bytes;
+  o.pause += monotonic_seconds() - paused_at;
+  o.seconds = monotonic_seconds() - begin;
+  gone = g;
+  return o;
+}
+
+void Moves::make_sure(uint64_t id, memory::MemberId to, const std::string& thread) {
+  Host& host = Host::get();
+  const double give_up = monotonic_seconds() + host.config().peer_timeout;
+  std::string why = "no answer";
+  while (monotonic_seconds() < give_up) {
+    const int fd = host.member().open_stream(to, "move-commit", id_only(id).view(), 5);
+    if (fd >= 0) {
+      try {
+        MoveStream stream(fd, 5);
+        std::vector<std::byte> body;
+        const MoveMessage m = stream.receive(body);
+        if (m == MoveMessage::Running) return;
+        why = "node " + std::to_string(to) + " does not know it";
+        if (m == MoveMessage::Unknown) break;
+      } catch (const Error& e) {
+        why = e.what();
+      }
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  }
+  host.fatal("thread " + thread + " was lost on its way to node " + std::to_string(to) + " (" + why +
+             "): the job cannot go on without it");
+}
+
+}  // namespace dmi::host
