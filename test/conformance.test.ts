@@ -1,4 +1,6 @@
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ROOT } from './cluster/guests.js';
 import { type Command, Processes, pause, until } from './cluster/processes.js';
@@ -17,8 +19,12 @@ function path(name: string): string {
   return `${ROOT}/test/dmi/build/${name}`;
 }
 
+const dir = mkdtempSync(join(tmpdir(), 'dmi-conformance-'));
 let cluster: Processes;
-afterAll(() => cluster?.stop());
+afterAll(async () => {
+  await cluster?.stop();
+  rmSync(dir, { recursive: true });
+});
 
 function isRunning(job: Command): boolean {
   if (!job.events || !existsSync(job.events)) return false; // the command is still starting
@@ -56,13 +62,15 @@ describe('while a node joins and one leaves', () => {
   it.each(batches)('$names', async ({ names }) => {
     await cluster?.stop();
     cluster = await Processes.start(['a', 'b']);
-    const seconds = '10'; // rounds go on at least this long
-    const jobs = names.map(name => cluster.run('-n', '4', '--timeout', '120', '--', path(name), seconds));
+    const seconds = '60'; // rounds go on at most this long
+    const over = join(dir, `over-${names[0]}`); // and no longer than this file is missing
+    const jobs = names.map(name => cluster.run('-n', '4', '--timeout', '120', '--', path(name), seconds, over));
     await until('all run', () => jobs.every(isRunning), 60);
     await pause(1000);
     await cluster.join('c');
     await pause(1000);
     expect(cluster.dmi('drain', 'a').stdout).toMatch(/^a drained in/);
+    writeFileSync(over, '');
     await Promise.all(jobs.map((job, i) => expectOk(names[i] ?? '', job)));
     expect(jobs.flatMap(job => job.log()).some(({ event }) => event === 'moved')).toBe(true);
   });

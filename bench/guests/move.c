@@ -1,13 +1,14 @@
 /* move SIZE COUNT: a thread that has filled SIZE bytes (64KiB, 64MiB, 1GiB) of heap is moved COUNT times to another node
- * while it computes. In between a thread over there sends it back, which is not measured.
+ * while it computes and writes 100 MB/s of its pages. In between a thread over there sends it back, which is not measured.
  *
- * move-SIZE-pause  the longest gap that the thread saw between two readings of the clock during a move, median of moves
- * move-SIZE        the whole move as its initiator sees it: ns up to 1 MiB, above that SIZE / time in B/s */
+ * move-SIZE-live-pause  the longest gap that the thread saw between two readings of the clock during a move, median of moves
+ * move-SIZE-live        the whole move as its initiator sees it: SIZE / time in B/s
+ * move-64KiB-pause, move-64KiB   the same up to 1 MiB, where the thread writes nothing and the whole move is in ns */
 #include "dmi_api.h"
 
 #include "bench_guest.h"
 
-enum { MAX_MOVES = 200, MAX_SIZE_TEXT = 32 };
+enum { MAX_MOVES = 200, MAX_SIZE_TEXT = 32, SMALL = 1 << 20, PAGE = 4096, PAGES_PER_WINDOW = 5 };
 
 /* In global memory. */
 struct shared {
@@ -38,12 +39,17 @@ static int64_t compute(int64_t addr) {
   static double longest[MAX_MOVES];
   int moves = 0;
   double gap, previous_gap = 0;
+  uint64_t next = 0; /* page to write: a stride that visits them all */
   int32_t rank, last_rank;
   BENCH_CHECK(DMI_rank(&last_rank));
   while (order != STOP) {
     /* One window: 200 µs of clock readings, then a look at where this thread is. A move falls into a window. */
     gap = 0;
     uint64_t begin = ticks(), before = begin;
+    for (int i = 0; shared.size > SMALL && i < PAGES_PER_WINDOW; i++) {
+      volatile unsigned char *byte = heap + (next++ * 7919 % (uint64_t)(shared.size / PAGE)) * PAGE;
+      *byte = *byte;
+    }
     while ((double)(before - begin) * ns < 200e3) {
       uint64_t now = ticks();
       double g = (double)(now - before) * ns;
@@ -163,10 +169,11 @@ void DMI_main(int argc, char **argv) {
 
   char name[64];
   double time = bench_median(times, count);
-  snprintf(name, sizeof name, "move-%s-pause", argv[1]);
+  const char *live = shared.size > SMALL ? "-live" : "";
+  snprintf(name, sizeof name, "move-%s%s-pause", argv[1], live);
   bench_report(name, (double)picoseconds / 1000, "ns");
-  snprintf(name, sizeof name, "move-%s", argv[1]);
-  if (shared.size > 1 << 20)
+  snprintf(name, sizeof name, "move-%s%s", argv[1], live);
+  if (shared.size > SMALL)
     bench_report(name, (double)shared.size * 1e9 / time, "B/s");
   else
     bench_report(name, time, "ns");

@@ -67,11 +67,13 @@ async function migration(): Promise<Result[]> {
     'move-64KiB': 'tcp-64KiB-and-ack',
     'move-64MiB': 'tcp-stream-1MiB',
     'move-1GiB': 'tcp-stream-1MiB',
+    'move-1GiB-live': 'tcp-stream-1MiB',
   };
   const options = [...TWO_NODES, '--balance', 'none', '--thread-memory', '2G'];
   const ours = [
     ...(await guest(options, 'move', '64KiB', '40')),
-    ...(await guest(options, 'move', '64MiB', '8')),
+    ...(await guest(options, 'move_self', '64MiB', '8')),
+    ...(await guest(options, 'move_self', '1GiB', '5')),
     ...(await guest(options, 'move', '1GiB', '4')),
   ];
   return ours.map(against(pairs, new Baselines(baselines)));

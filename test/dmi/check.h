@@ -33,7 +33,8 @@ static inline void check_failed(const char *file, int line, const char *what) {
 /* What all threads share, at the address each is started with. */
 struct shared {
   int64_t threads;
-  double seconds;    /* how long rounds go on */
+  double seconds;    /* how long rounds go on, at most */
+  char until[128];   /* a file that ends them when it appears; empty: none */
   int64_t barrier;
   int64_t go[2];     /* another round? by parity of the round */
   int64_t next_rank; /* fetch-and-add */
@@ -78,9 +79,12 @@ static inline void enter(int64_t addr) {
   started = get_time();
 }
 /* In all threads together: is there another round? TRUE once when no time is given. */
+static inline int goes_on(void) {
+  return get_time() - started < shared.seconds && !(shared.until[0] && access(shared.until, F_OK) == 0);
+}
 static inline int32_t again(void) {
   int64_t go = field(offsetof(struct shared, go)) + 8 * (round_number % 2);
-  if (rank == 0) put_word(go, round_number == 0 || get_time() - started < shared.seconds);
+  if (rank == 0) put_word(go, round_number == 0 || goes_on());
   meet();
   int64_t yes = get_word(go);
   round_number++;
@@ -92,6 +96,7 @@ static inline void prepare(int argc, char **argv) {
   const char *setting = getenv("DMI_THREADS");
   shared.threads = setting && atoi(setting) > 0 ? atoi(setting) : 4;
   shared.seconds = argc > 1 ? atof(argv[1]) : 0;
+  snprintf(shared.until, sizeof shared.until, "%s", argc > 2 ? argv[2] : "");
   shared.barrier = map(sizeof(DMI_barrier_t), 1);
   CHECK(DMI_barrier_init(shared.barrier));
 }

@@ -56,7 +56,7 @@ void DMI_main(int argc, char **argv) {
     CHECK(shared.seconds > 0 || present_num == n);
     CHECK(DMI_yield());
     halt(0.01);
-  } while (get_time() - started < shared.seconds);
+  } while (goes_on());
   REFUSED(DMI_welcome(1000000), ESRCH);
   REFUSED(DMI_goodbye(1000000), ESRCH);
   if (shared.seconds == 0) REFUSED(DMI_goodbye(nodes[0].dmi_id), EBUSY);
