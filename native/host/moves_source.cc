@@ -152,7 +152,7 @@ void Moves::Outgoing::send_rest(std::vector<Extent>& unreadable) {
   std::vector<Run> replaced;
   for (const Mapping& m : remapping(layout.mappings, now.mappings).map) replaced.push_back({m.start, m.end - m.start});
   const std::vector<Run> there = difference(difference(difference(sent, missed), replaced), written);
-  for (const Run& r : difference(difference(populated, there), std::vector<Run>(runs))) runs.push_back(r);
+  for (const Run& r : difference(difference(populated, there), runs)) runs.push_back(r);
   const std::vector<Run> dropped = difference(sent, populated);
   Writer w;
   write_layout(w, now);
