@@ -6,6 +6,7 @@ import { controlCommands } from './commands/control.js';
 import { coordinatorCommand } from './commands/coordinator.js';
 import { doctorCommand } from './commands/doctor.js';
 import { initCommand } from './commands/init.js';
+import { planCommand } from './commands/plan.js';
 import { runCommand } from './commands/run.js';
 import { simCommand } from './commands/sim.js';
 import { tableCommands } from './commands/tables.js';
@@ -28,6 +29,7 @@ A cluster:
   dmi agent --join ws://127.0.0.1:7070        a node; Ctrl-C drains it
   dmi run -n 16 ./program                     a job
   dmi nodes, dmi ps, dmi jobs                 what is where
+  dmi plan                                    what would be moved now, and why
 
 Ids may be shortened as long as they are unique. Exit status: 0 done, 1 failed, 2 usage, 3 unreachable, 4 timeout.
 Environment: DMI_ADDRESS (the coordinator), DMI_TOKEN (join token), DMI_CACHE_DIR (program images), NO_COLOR.`;
@@ -47,6 +49,7 @@ function makeProgram(): Command {
   coordinatorCommand(program);
   agentCommand(program);
   tableCommands(program);
+  planCommand(program);
   controlCommands(program);
   doctorCommand(program);
   simCommand(program);

@@ -1,12 +1,13 @@
 import { basename } from 'node:path';
-import type { JobSpec } from '@dmi/core';
+import type { BalanceOptions, JobSpec, PolicyName } from '@dmi/core';
 import type { LoadedProgram } from './program/load.js';
 
 export interface SpecOptions {
   n: number;
   threadMemory: number;
   peerTimeout: number;
-  balance: 'threads' | 'none';
+  balance: PolicyName;
+  balanceOptions?: BalanceOptions;
   zone?: [number, number];
 }
 
@@ -15,7 +16,7 @@ const PRIVATE = new Set(['DMI_TOKEN', 'DMI_ADDRESS', 'DMI_RANK', 'DMI_SIZE', 'DM
 
 /** The job that runs a program here as it would run without us: same arguments, environment and directory. */
 export function makeSpec(program: LoadedProgram, argv: readonly string[], options: SpecOptions): JobSpec {
-  const { n, threadMemory, peerTimeout, balance, zone } = options;
+  const { n, threadMemory, peerTimeout, balance, balanceOptions, zone } = options;
   const env = Object.entries(process.env).flatMap(([name, value]) =>
     value === undefined || PRIVATE.has(name) ? [] : [`${name}=${value}`],
   );
@@ -33,6 +34,7 @@ export function makeSpec(program: LoadedProgram, argv: readonly string[], option
     threadMemory,
     peerTimeout,
     balance,
+    ...(balanceOptions === undefined ? {} : { balancing: balanceOptions }),
     ...(zone === undefined ? {} : { zone }),
   };
 }

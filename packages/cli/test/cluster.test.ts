@@ -1,5 +1,5 @@
 import type { ViewChange } from '@dmi/core';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { alive, pause, TestCluster } from './harness.js';
 
 let cluster: TestCluster;
@@ -249,6 +249,22 @@ describe('membership', () => {
     expect(result.state).toBe('failed');
     await cluster.until('leave', event => event.event === 'leave' && event.node === 'n1');
     expect((await cluster.client.nodes()).map(({ name }) => name)).toEqual(['n2']);
+  });
+});
+
+describe('a clock that is set', () => {
+  it('ends no grace period early', async () => {
+    cluster = await TestCluster.start(2, { graceMs: 1_500 });
+    await cluster.agents.get('n1')?.stop();
+    await cluster.until('down', event => event.event === 'link' && event.state === 'down');
+    const begin = performance.now();
+    const clock = vi.spyOn(Date, 'now').mockReturnValue(Date.now() + 86_400_000);
+    try {
+      await cluster.until('leave', event => event.event === 'leave' && event.node === 'n1', 1e9);
+    } finally {
+      clock.mockRestore();
+    }
+    expect(performance.now() - begin).toBeGreaterThan(1_000);
   });
 });
 

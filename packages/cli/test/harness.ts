@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Client, type ClusterEvent, type ClusterSettings, Coordinator, type Job, type JobSpec } from '@dmi/core';
 import { Agent, type AgentOptions } from '@dmi/node-agent';
-import { loadProgram, makeSpec } from '../src/index.js';
+import { loadProgram, makeSpec, type SpecOptions } from '../src/index.js';
 
 export const FAKE_HOST = fileURLToPath(new URL('../../node-agent/test/fake-host.mjs', import.meta.url));
 
@@ -53,6 +53,7 @@ export class TestCluster {
     n: number,
     script: string,
     env: Record<string, string> = {},
+    options: Partial<SpecOptions> = {},
   ): Promise<{ job: Job; output: string[]; spec: JobSpec }> {
     const program = await loadProgram('/bin/true');
     const spec = makeSpec(program, ['true', script.replace('until', `until=${join(this.#dir, 'go')}`)], {
@@ -60,6 +61,7 @@ export class TestCluster {
       threadMemory: 1 << 20,
       peerTimeout: 5,
       balance: 'threads',
+      ...options,
     });
     spec.env = Object.entries(env).map(([name, value]) => `${name}=${value}`);
     const output: string[] = [];

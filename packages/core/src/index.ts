@@ -7,6 +7,9 @@ export * from './constants.js';
 export { asDmiError, DmiError, type DmiErrorOptions, type ErrorCode } from './errors.js';
 export { resolvePrefix, shortId } from './ids.js';
 export { defaultImageDir, hashFile, ImageStore, type ImageWriter, MAX_IMAGE } from './images/store.js';
+export { type BalanceOptions, balanceOptions, DEFAULT_BALANCE, POLICIES, type PolicyName } from './plan/options.js';
+export { plan } from './plan/policy.js';
+export type { PlanNode, PlannedMove, PlanThread, Sharing, Snapshot } from './plan/snapshot.js';
 export { HostMemory } from './recovery/host-memory.js';
 export { Coordinator, type CoordinatorOptions, isLoopback, parseListen } from './server/coordinator.js';
 export {
@@ -19,7 +22,7 @@ export {
   type ToAgent,
   toAgent,
 } from './wire/agent-messages.js';
-export type { JobRow, NodeRow, ThreadRow } from './wire/client-messages.js';
+export type { JobRow, NodeRow, PlanRow, ThreadRow } from './wire/client-messages.js';
 export { check, decode, encode, messageName } from './wire/codec.js';
 export { type ConnectOptions, connect, parseAddress } from './wire/connect.js';
 export {

@@ -1,6 +1,7 @@
 import type { ClusterInput, Effect } from '../src/cluster/events.js';
 import { type Cluster, emptyCluster } from '../src/cluster/state.js';
 import { step } from '../src/cluster/step.js';
+import { DEFAULT_BALANCE, type PolicyName } from '../src/plan/options.js';
 import { HostMemory } from '../src/recovery/host-memory.js';
 import type { CoordinatorBody, JobOutcome, NodeInfo } from '../src/wire/agent-messages.js';
 import type { FromHost, MoveCode } from '../src/wire/host-messages.js';
@@ -60,7 +61,7 @@ export class Model {
   /** @param luck false: no move fails */
   constructor(
     private readonly dice: Dice,
-    private readonly options: { cores?: number; luck?: boolean } = {},
+    private readonly options: { cores?: number; luck?: boolean; balance?: PolicyName } = {},
   ) {}
 
   input(
@@ -110,7 +111,8 @@ export class Model {
       cwd: '/',
       threadMemory: 0,
       peerTimeout: 1,
-      balance: 'threads',
+      balance: this.options.balance ?? 'threads',
+      balancing: { ...DEFAULT_BALANCE, interval: 0.1, cooldown: 0.1 },
     };
     this.alive.set(job, new Set());
     this.input({ type: 'submit', waiter: { client: 'c', request: 1 }, job, key: new Uint8Array(32), spec });
@@ -143,6 +145,8 @@ export class Model {
 
   /** Delivers everything, and lets time pass until nothing more happens. */
   settle(): void {
+    // Measurements would go on for ever.
+    for (const job of this.cluster.jobs.values()) job.loads.askAt = Number.POSITIVE_INFINITY;
     for (let quiet = 0; quiet < (this.crashes > 0 ? 8 : 3); quiet++) {
       while (this.deliver()) quiet = 0;
       for (const job of this.cluster.jobs.values())
@@ -321,6 +325,19 @@ export class Model {
       if (message.full) host.members.clear();
       for (const { id } of message.members) host.members.add(id);
       for (const id of message.gone) host.members.delete(id);
+      return;
+    }
+    if (message.t === 'query') {
+      const threads = [...host.threads.keys()].map(thread => ({
+        thread,
+        state: 'running',
+        cpuSeconds: (this.#now / 1000) * (this.dice.pick(5) / 4),
+        waitSeconds: 0,
+        bytes: 4096 * this.dice.pick(1000),
+        pinned: null,
+        regions: [[4096 * this.dice.pick(1000), 4096] as [number, number]],
+      }));
+      this.#say(host, { t: 'report', query: message.query, threads, memory: null, rss: 0 });
       return;
     }
     if (message.t === 'drain') {

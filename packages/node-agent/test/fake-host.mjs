@@ -2,6 +2,7 @@
 // A stand-in for dmi-host that speaks its control channel, for tests of the agent and the coordinator alone. "Threads" are
 // timers; they travel between fake hosts over TCP. argv[1] of the job is a script of words separated by commas:
 //   print  sleep=SECONDS  until=FILE (that it is there)  exit=STATUS  crash  fault  spawn=N
+//   cpu=A/B/… (from now on the first thread uses A of a core, the second B, …; only in what it reports)  size=BYTES
 // The environment of the job sets: FAKE_COLLIDE=N (the first N moves into a member that is not lite collide),
 // FAKE_BUSY=N (the first N moves are refused as busy), FAKE_BUILD_node=ID (build id), FAKE_DEAF=1 (ignores stop and SIGTERM).
 import { existsSync } from 'node:fs';
@@ -46,11 +47,11 @@ const server = net.createServer(socket => {
   socket.on('data', bytes => {
     text += bytes;
     if (!text.endsWith('\n')) return;
-    const { thread, move, moves, first, until, steps, mayCollide } = JSON.parse(text);
+    const { thread, move, moves, first, until, steps, mayCollide, rank, cpu, share, size } = JSON.parse(text);
     if (mayCollide && !job.lite) return socket.end('collision');
     send({ t: 'arrived', thread, move, bytes: 4096, moves });
     socket.end('ok');
-    begin({ id: thread, first, until, steps, moves });
+    begin({ id: thread, first, until, steps, moves, rank, cpu, share, size });
   });
 });
 
@@ -89,14 +90,19 @@ function onMessage(message) {
       return send({
         t: 'report',
         query: message.query,
-        threads: [...threads.keys()].map(thread => ({ thread, state: 'running', cpuSeconds: 0, bytes: 4096, pinned: null, regions: [] })),
+        threads: [...threads.values()].map(thread => ({ thread: thread.id, state: 'running', cpuSeconds: used(thread), bytes: thread.size ?? 4096, pinned: null, regions: [] })),
         memory: {},
         rss: 0,
       });
   }
 }
 
+function used({ cpu = 0, share = 0, since = 0 }) {
+  return cpu + (share * (performance.now() - since)) / 1000;
+}
+
 function begin(thread) {
+  thread.since = performance.now();
   threads.set(thread.id, thread);
   if (thread.until > Date.now()) thread.timer = setTimeout(() => proceed(thread), thread.until - Date.now());
   else proceed(thread);
@@ -112,6 +118,8 @@ function proceed(thread) {
   const [verb, value] = step.split('=');
   if (verb === 'print') send({ t: 'output', thread: thread.id, stream: 1, data: Buffer.from(`${thread.id} on ${job.node}\n`) });
   if (verb === 'flood') for (let i = 0; i < Number(value); i++) send({ t: 'output', thread: thread.id, stream: 1, data: Buffer.alloc(65536, 'x\n') });
+  if (verb === 'cpu') Object.assign(thread, { share: Number(value.split('/')[thread.rank] ?? 0), since: performance.now() });
+  if (verb === 'size') thread.size = Number(value);
   if (verb === 'crash') process.kill(process.pid, 'SIGKILL');
   if (verb === 'fault') send({ t: 'fault', thread: thread.id, signal: 'SIGSEGV', address: '0x10', pc: '0x1234', symbol: 'step', text: '' });
   if (verb === 'spawn') {
@@ -147,8 +155,9 @@ function move({ move, thread: id, to }) {
   collide--;
   let said = '';
   const socket = net.connect(peer.port, peer.host, () => {
-    const { first, until, steps } = thread;
-    socket.write(`${JSON.stringify({ thread: id, move, moves: thread.moves + 1, first, until, steps, mayCollide })}\n`);
+    const { first, until, steps, rank, share, size } = thread;
+    const state = { first, until, steps, rank, share, size, cpu: used(thread) };
+    socket.write(`${JSON.stringify({ thread: id, move, moves: thread.moves + 1, mayCollide, ...state })}\n`);
   });
   socket.on('data', bytes => {
     said += bytes;

@@ -1,6 +1,17 @@
 import { buildProgram, isTypeScript } from '@dmi/as/compiler';
-import { Client, type ClusterEvent, GRACE_MS, type Job, type JobResult, type OutputPiece } from '@dmi/core';
+import {
+  type BalanceOptions,
+  Client,
+  type ClusterEvent,
+  GRACE_MS,
+  type Job,
+  type JobResult,
+  type OutputPiece,
+  POLICIES,
+  type PolicyName,
+} from '@dmi/core';
 import { type Command, Option } from 'commander';
+import { balanceFile } from '../balance-file.js';
 import { EXIT, Exit } from '../exit.js';
 import { LocalCluster } from '../local-cluster.js';
 import { makeLog } from '../logging.js';
@@ -19,7 +30,8 @@ interface Flags extends ClientFlags {
   memory?: number;
   threadMemory: number;
   peerTimeout: number;
-  balance: 'threads' | 'none';
+  balance: PolicyName;
+  balanceOptions?: BalanceOptions;
   zone?: [number, number];
   tag?: boolean;
   events?: string;
@@ -48,10 +60,14 @@ export function runCommand(program: Command): void {
     )
     .option('--peer-timeout <seconds>', 'after how long a silent node is reported', seconds, 30)
     .addOption(
-      new Option('--balance <policy>', 'threads: even threads per core; none: leave them')
-        .choices(['threads', 'none'])
+      new Option(
+        '--balance <policy>',
+        'threads: even threads per core; load: even measured processor time; affinity: weigh load, what moving costs, and which threads share pages; none: leave them (docs/balancing.md)',
+      )
+        .choices(POLICIES)
         .default('threads'),
     )
+    .option('--balance-options <file>', 'how the policy weighs things, as JSON (docs/balancing.md)', balanceFile)
     .addOption(
       new Option('--zone <low-high>', 'a smaller thread zone, in hexadecimal; provokes collisions')
         .argParser(zone)

@@ -2,7 +2,15 @@ import { readFile, stat } from 'node:fs/promises';
 import type { ClusterEvent } from '../cluster/events.js';
 import { CHUNK, DEFAULT_ADDRESS } from '../constants.js';
 import { asDmiError, DmiError, type ErrorCode } from '../errors.js';
-import { type ClientRequest, type JobRow, type NodeRow, type ThreadRow, toClient } from '../wire/client-messages.js';
+import type { PolicyName } from '../plan/options.js';
+import {
+  type ClientRequest,
+  type JobRow,
+  type NodeRow,
+  type PlanRow,
+  type ThreadRow,
+  toClient,
+} from '../wire/client-messages.js';
 import { connect } from '../wire/connect.js';
 import type { ViewChange } from '../wire/host-messages.js';
 import type { JobSpec } from '../wire/job-spec.js';
@@ -105,6 +113,11 @@ export class Client {
   /** @param detail ask the hosts for processor time and size */
   threads(options: { job?: string; detail?: boolean } = {}): Promise<ThreadRow[]> {
     return this.call('threads', { job: options.job ?? null, detail: options.detail ?? false }) as Promise<ThreadRow[]>;
+  }
+
+  /** What a policy (default: the job's own) would move now, of one job or of all that run. Moves nothing. */
+  plan(options: { job?: string; policy?: PolicyName } = {}): Promise<PlanRow[]> {
+    return this.call('plan', { job: options.job ?? null, policy: options.policy ?? null }) as Promise<PlanRow[]>;
   }
 
   /** Resolves when the node has given everything away and left. */

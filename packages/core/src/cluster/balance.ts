@@ -1,6 +1,8 @@
 import { planShifts } from '../plan/moves.js';
 import type { NodeLoad } from '../plan/targets.js';
 import type { MoveCause } from '../wire/host-messages.js';
+import { carryOut } from './carry-out.js';
+import { goesByLoad } from './measure.js';
 import { avoids, extraHost, startMove } from './moves.js';
 import type { Host, Job, Thread } from './state.js';
 import type { Tx } from './tx.js';
@@ -12,8 +14,15 @@ interface Place {
   hosts: Host[];
 }
 
-/** Begins the moves that the plan for the present state asks for, as many as may run at once. */
+/**
+ * Begins the moves that the plan for the present state asks for, as many as may run at once. Policies that go by numbers of
+ * threads alone are served by counts per node: with 65,536 threads a plan is made for every few moves.
+ */
 export function balance(tx: Tx, job: Job): void {
+  if (goesByLoad(job.spec.balance)) {
+    carryOut(tx, job);
+    return;
+  }
   const places = gather(tx, job);
   const keep = job.spec.balance === 'none';
   const loads = [...places.values()].map(({ load }) => (keep && load.open ? { ...load, fixed: load.threads } : load));

@@ -83,6 +83,7 @@ export function onMoved(tx: Tx, job: Job, message: Extract<FromHost, { t: 'moved
   const names = { from: nodeName(from), to: nodeName(to) };
   if (message.ok) {
     if (thread && to) relocate(job, thread, to, message.moves ?? 0);
+    if (thread) thread.movedAt = tx.now;
     const { bytes, seconds, pauseSeconds } = message;
     tx.publish({
       event: 'moved',

@@ -4,6 +4,7 @@ import type { AgentBody, HostReport, JobOutcome, NodeInfo } from '../wire/agent-
 import type { MemberInfo, MoveCause } from '../wire/host-messages.js';
 import type { JobSpec } from '../wire/job-spec.js';
 import type { HostState, JobState, MoveState, NodeState } from './lifecycle.js';
+import { type Loads, noLoads } from './loads.js';
 
 // What the coordinator knows. Only the functions of this folder change it, one event at a time (see step.ts).
 
@@ -116,6 +117,8 @@ export interface Job {
   ended: Set<string>;
   /** Where first threads ended. */
   statusNode: Map<string, string>;
+  /** Processor time of its threads, for policies that go by it. */
+  loads: Loads;
   /** Something happened that `reconcile` must look at. */
   touched: boolean;
 }
@@ -169,6 +172,8 @@ export interface Thread {
   attempts: number;
   /** A user put it where it is: only a drain moves it. */
   kept: boolean;
+  /** When it was last moved to where it is. */
+  movedAt: number;
   /** Members it cannot go to, because their address range is taken or they do not answer; until when. */
   avoid: Map<number, number>;
 }
@@ -231,6 +236,7 @@ export function newJob(id: string, spec: JobSpec, key: Uint8Array, owner: string
     recovery: null,
     ended: new Set(),
     statusNode: new Map(),
+    loads: noLoads(),
     touched: true,
   };
 }

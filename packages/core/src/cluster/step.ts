@@ -5,6 +5,7 @@ import type { ClusterInput, Effect } from './events.js';
 import { hostGone, onHello, onHostExited } from './hosts.js';
 import { endJob } from './job-end.js';
 import { advanceHost } from './lifecycle.js';
+import { measure, onReport } from './measure.js';
 import { onMoved } from './moves.js';
 import { addNode, nodeDead, settleDrains } from './nodes.js';
 import { reconcile } from './reconcile.js';
@@ -184,8 +185,10 @@ function onHost(tx: Tx, job: Job, host: Host, message: FromHost): void {
         `job ${job.id}: member ${host.member} on ${host.node} cannot reach member ${message.member}: ${message.reason}`,
       );
       return;
-    case 'output':
     case 'report':
+      onReport(tx, job, host, message);
+      return;
+    case 'output':
     case 'log':
       return;
   }
@@ -213,6 +216,7 @@ function onTick(tx: Tx): void {
     }
     if (job.balanceAt !== null && job.balanceAt <= tx.now) job.touched = true;
     if (job.viewAt !== null && job.viewAt <= tx.now) job.touched = true;
+    measure(tx, job);
     if (job.countsDirty && job.state === 'running') publishCounts(tx, job);
   }
 }

@@ -19,6 +19,7 @@ export function addThread(job: Job, id: string, host: Host, movable: boolean, mo
     retryAt: 0,
     attempts: 0,
     kept: false,
+    movedAt: Number.NEGATIVE_INFINITY,
     avoid: new Map(),
   };
   job.threads.set(id, thread);
@@ -70,6 +71,7 @@ export function onExited(tx: Tx, job: Job, host: Host, message: Message<'exited'
   if (thread) {
     job.hosts.get(thread.member)?.threads.delete(thread.id);
     job.threads.delete(thread.id);
+    job.loads.threads.delete(thread.id);
   }
   const outstanding = message.moves + 1 - (thread?.told ?? 0);
   if (outstanding > 0) job.late.set(message.thread, outstanding);

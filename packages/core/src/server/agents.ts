@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import { now } from '../clock.js';
 import type { ClusterInput } from '../cluster/events.js';
 import { freeName } from '../cluster/nodes.js';
 import type { Cluster } from '../cluster/state.js';
@@ -63,7 +64,7 @@ export class Agents {
       if (session?.peer !== to) return;
       session.peer = null;
       if (this.#sessions.get(session.name) === session)
-        this.options.apply({ type: 'link-down', name: session.name, now: Date.now() });
+        this.options.apply({ type: 'link-down', name: session.name, now: now() });
     });
   }
 
@@ -107,7 +108,7 @@ export class Agents {
         graceMs,
       });
       for (const frame of old.link.replayAfter(join.resume.received)) peer.send(frame);
-      this.options.apply({ type: 'rejoin', name: old.name, now: Date.now() });
+      this.options.apply({ type: 'rejoin', name: old.name, now: now() });
       return old;
     }
     // A coordinator that was restarted keeps the name the agent had.
@@ -129,7 +130,7 @@ export class Agents {
       node: wanted,
       hosts: join.hosts,
       outcomes: join.outcomes,
-      now: Date.now(),
+      now: now(),
     });
     return session;
   }
@@ -143,7 +144,7 @@ export class Agents {
         const body = session.link.receive(message);
         if (body === null) return;
         this.options.onBody(session.name, body);
-        this.options.apply({ type: 'agent', name: session.name, body, now: Date.now() });
+        this.options.apply({ type: 'agent', name: session.name, body, now: now() });
         if (session.link.received % 256 === 0) peer.send({ t: 'beat', ack: session.link.received });
         return;
       }
@@ -163,15 +164,15 @@ export class Agents {
 
   #beat(): void {
     const silent = this.options.beatMs * BEATS_MISSED;
-    const now = performance.now();
+    const heard = performance.now();
     // After a stall of our own, what the agents said meanwhile has not been read yet: they are not to blame.
-    const stalled = now - this.#lastBeat > 2 * this.options.beatMs;
-    this.#lastBeat = now;
+    const stalled = heard - this.#lastBeat > 2 * this.options.beatMs;
+    this.#lastBeat = heard;
     const encoded = new Map<number, Uint8Array>(); // most are the same when nothing happens
     for (const { peer, link, name } of this.#sessions.values()) {
       if (!peer) continue;
-      if (stalled) peer.lastHeard = now;
-      if (now - peer.lastHeard > silent) {
+      if (stalled) peer.lastHeard = heard;
+      if (heard - peer.lastHeard > silent) {
         this.options.log.warn({ node: name }, `node ${name} has been silent for ${silent / 1000} s`);
         peer.socket.terminate();
       } else {

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { now } from '../clock.js';
 import type { ClusterEvent, ClusterInput } from '../cluster/events.js';
 import type { Cluster, Waiter } from '../cluster/state.js';
 import { jobRows, nodeRows, threadRows } from '../cluster/tables.js';
@@ -9,6 +10,7 @@ import { type ClientRequest, fromClient, type ToClient } from '../wire/client-me
 import type { ViewChange } from '../wire/host-messages.js';
 import type { Peer } from '../wire/peer.js';
 import type { Output } from './output.js';
+import { plans } from './plans.js';
 import type { Reports } from './reports.js';
 
 interface Session {
@@ -54,7 +56,7 @@ export class Clients {
     peer.socket.on('close', () => {
       this.#sessions.delete(id);
       for (const upload of session.uploads.values()) void upload.abort();
-      this.options.apply({ type: 'client-gone', client: id, now: Date.now() });
+      this.options.apply({ type: 'client-gone', client: id, now: now() });
     });
   }
 
@@ -118,7 +120,7 @@ export class Clients {
 
   #dispatch(session: Session, waiter: Waiter, request: ClientRequest): void {
     const { apply, cluster } = this.options;
-    const now = Date.now();
+    const time = now();
     const answer = (value: unknown) => this.reply(waiter, value);
     const later = (work: Promise<unknown>) => void work.then(answer, error => this.#failed(waiter, error));
     switch (request.verb) {
@@ -126,7 +128,7 @@ export class Clients {
         answer(nodeRows(cluster()));
         return;
       case 'jobs':
-        answer(jobRows(cluster(), now));
+        answer(jobRows(cluster(), time));
         return;
       case 'threads': {
         const job = request.job == null ? null : resolvePrefix('job', request.job, cluster().jobs.keys());
@@ -137,6 +139,9 @@ export class Clients {
         later(this.options.reports.threads(job));
         return;
       }
+      case 'plan':
+        later(plans(cluster, this.options.reports, request.job, request.policy));
+        return;
       case 'missing':
         later(this.#missing(request.hashes));
         return;
@@ -151,12 +156,12 @@ export class Clients {
       case 'submit': {
         const job = `j${shortId(randomBytes(8), 6)}`;
         if (request.output) session.outputs.add(job);
-        apply({ type: 'submit', waiter, job, key: randomBytes(32), spec: request.spec, now });
+        apply({ type: 'submit', waiter, job, key: randomBytes(32), spec: request.spec, now: time });
         return;
       }
       case 'watch': {
         if (request.output) session.wanted.add(request.job);
-        apply({ type: 'watch', waiter, job: request.job, now });
+        apply({ type: 'watch', waiter, job: request.job, now: time });
         return;
       }
       case 'seen':
@@ -168,13 +173,13 @@ export class Clients {
         answer(null);
         return;
       case 'kill':
-        apply({ type: 'kill', waiter, job: request.job, now });
+        apply({ type: 'kill', waiter, job: request.job, now: time });
         return;
       case 'drain':
-        apply({ type: 'drain', waiter, node: request.node, now });
+        apply({ type: 'drain', waiter, node: request.node, now: time });
         return;
       case 'keep':
-        apply({ type: 'keep', waiter, node: request.node, now });
+        apply({ type: 'keep', waiter, node: request.node, now: time });
         return;
       case 'move':
         apply({
@@ -183,11 +188,11 @@ export class Clients {
           job: request.job ?? null,
           thread: request.thread,
           node: request.node,
-          now,
+          now: time,
         });
         return;
       case 'attach':
-        apply({ type: 'attach', waiter, job: request.job, now });
+        apply({ type: 'attach', waiter, job: request.job, now: time });
         return;
       case 'announce':
         apply({
@@ -197,11 +202,11 @@ export class Clients {
           member: request.member,
           host: request.host,
           port: request.port,
-          now,
+          now: time,
         });
         return;
       case 'detach':
-        apply({ type: 'detach', waiter, job: request.job, member: request.member, now });
+        apply({ type: 'detach', waiter, job: request.job, member: request.member, now: time });
         return;
     }
   }

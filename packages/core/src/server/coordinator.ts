@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import type { Logger } from 'pino';
 import { pino } from 'pino';
 import { type WebSocket, WebSocketServer } from 'ws';
+import { now } from '../clock.js';
 import type { ClusterInput, Effect } from '../cluster/events.js';
 import { type Cluster, type ClusterSettings, emptyCluster } from '../cluster/state.js';
 import { step } from '../cluster/step.js';
@@ -154,7 +155,7 @@ export class Coordinator {
     this.#outputs.tick();
     const idle =
       this.#cluster.jobs.size === 0 && [...this.#cluster.nodes.values()].every(node => node.downSince === null);
-    if (!idle) this.#apply({ type: 'tick', now: Date.now() });
+    if (!idle) this.#apply({ type: 'tick', now: now() });
   }
 
   /** One event after the other: effects may cause further events, which wait for their turn. */
@@ -185,7 +186,7 @@ export class Coordinator {
         this.#clients.refuse(effect.waiter, effect.code, effect.reason, effect.hint);
         return;
       case 'wake':
-        setTimeout(() => this.#timer && this.#tick(), Math.max(0, effect.at - Date.now())).unref();
+        setTimeout(() => this.#timer && this.#tick(), Math.max(0, effect.at - now())).unref();
         return;
       case 'watched':
         if (this.#clients.follow(effect.client, effect.job)) this.#outputs.replay(effect.job);

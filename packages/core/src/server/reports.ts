@@ -33,7 +33,7 @@ export class Reports {
 
   /** The rows of `dmi ps`, with what the hosts add; hosts that do not answer in time leave theirs without. */
   async threads(job: string | null): Promise<ThreadRow[]> {
-    const reports = await this.#ask(job);
+    const reports = await this.ask(job);
     const rows = threadRows(this.cluster(), job);
     // Thread ids are unique in a job only, so a report is matched through its job's threads.
     const byKey = new Map(rows.map(row => [`${row.job}/${row.thread}`, row]));
@@ -52,7 +52,8 @@ export class Reports {
     return rows;
   }
 
-  async #ask(only: string | null): Promise<[job: string, report: Report][]> {
+  /** The reports of all hosts that answer in time, each with its job. */
+  async ask(only: string | null): Promise<[job: string, report: Report][]> {
     const jobs = [...this.cluster().jobs.values()].filter(job => only === null || job.id === only);
     const answers = await Promise.all(
       jobs.map(async job => {

@@ -1,4 +1,6 @@
 import * as v from 'valibot';
+import { POLICIES, type PolicyName } from '../plan/options.js';
+import type { PlannedMove } from '../plan/snapshot.js';
 import { seenList } from './agent-messages.js';
 import * as f from './fields.js';
 import { viewChange } from './host-messages.js';
@@ -14,6 +16,8 @@ export const clientRequest = v.variant('verb', [
   request('nodes', {}),
   request('jobs', {}),
   request('threads', { job: v.nullish(f.id, null), detail: v.optional(v.boolean(), false) }),
+  /** What a policy (default: the job's own) would move, of one job or all. */
+  request('plan', { job: v.nullish(f.text, null), policy: v.nullish(v.picklist(POLICIES), null) }),
   /** Which of these are not in the coordinator's store yet? */
   request('missing', { hashes: f.list(f.hash, 4096) }),
   request('upload', { hash: f.hash, offset: f.count, total: f.count, data: f.binary }),
@@ -96,4 +100,26 @@ export interface ThreadRow {
   pinned: string | null;
   cpuSeconds?: number;
   bytes?: number;
+}
+/** A job in `dmi plan`. Loads are cores' worth of work per core. */
+export interface PlanRow {
+  job: string;
+  name: string;
+  policy: PolicyName;
+  /** The policy that the job was started with. */
+  own: PolicyName;
+  /** Threads whose processor time is known. */
+  measured: number;
+  moves: (PlannedMove & { load: number })[];
+  nodes: {
+    node: string;
+    cores: number;
+    /** False: it takes no threads. */
+    open: boolean;
+    threads: number;
+    threadsAfter: number;
+    load: number;
+    loadAfter: number;
+  }[];
+  held: { thread: string; node: string; reason: string }[];
 }

@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { balanceOptions, POLICIES } from '../plan/options.js';
 import * as f from './fields.js';
 
 /** A file of a program image: what the guest opens as `path` has these contents. */
@@ -21,8 +22,10 @@ export const jobSpec = v.object({
   threadMemory: f.count,
   /** Seconds until a silent peer is reported as unreachable. */
   peerTimeout: v.pipe(v.number(), v.minValue(0.1), v.maxValue(86_400)),
-  /** How threads are spread: `threads` evens out threads per core, `none` leaves them where they are. */
-  balance: v.picklist(['threads', 'none']),
+  /** How threads are spread over the nodes (see plan/policy.ts); `none` leaves them where they are. */
+  balance: v.picklist(POLICIES),
+  /** What is set about it; absent: the defaults. */
+  balancing: v.optional(balanceOptions),
   /** A smaller thread zone, for tests that want collisions. */
   zone: v.optional(v.tuple([f.count, f.count])),
 });

@@ -1,0 +1,71 @@
+import type { FromHost } from '../wire/host-messages.js';
+
+// What the hosts of a job say of their threads' processor time, made into cores that each uses on average.
+
+type Reported = Extract<FromHost, { t: 'report' }>['threads'];
+
+export interface ThreadLoad {
+  /** When it was heard of last, ms, and where it was then. */
+  at: number;
+  member: number;
+  /** Since its start, seconds. */
+  cpuSeconds: number;
+  waitSeconds: number;
+  /** Cores it used and waited for, averaged over the last measurements; null: seen once only. */
+  cpu: number | null;
+  waited: number;
+  bytes: number;
+  /** Its address ranges: [first byte, bytes]. */
+  ranges: [number, number][];
+}
+
+export interface Loads {
+  /** When the hosts are asked next, ms. */
+  askAt: number;
+  /** Members that have not answered yet. */
+  waiting: Set<number>;
+  threads: Map<string, ThreadLoad>;
+}
+
+export function noLoads(): Loads {
+  return { askAt: 0, waiting: new Set(), threads: new Map() };
+}
+
+/** Weight of the newest measurement: half, so that a burst of one interval is half forgotten after the next. */
+const NEWEST = 0.5;
+/** Reports closer together than this say more of the clock than of the threads, ms. */
+const MIN_APART = 50;
+
+export function noteLoads(
+  loads: Loads,
+  reported: Reported,
+  memberOf: (thread: string) => number | undefined,
+  now: number,
+): void {
+  for (const { thread, cpuSeconds, waitSeconds, bytes, regions } of reported) {
+    const member = memberOf(thread);
+    if (member === undefined) continue;
+    const old = loads.threads.get(thread);
+    const apart = old ? now - old.at : 0;
+    if (old && apart < MIN_APART && old.member === member) continue;
+    const next: ThreadLoad = {
+      at: now,
+      member,
+      cpuSeconds,
+      waitSeconds,
+      cpu: old?.cpu ?? null,
+      waited: old?.waited ?? 0,
+      bytes,
+      ranges: regions,
+    };
+    // Over a move the time in between was spent on neither node alone: what was known of the thread stands.
+    if (old && old.member === member) {
+      const rate = (later: number, earlier: number) => Math.min(1, Math.max(0, ((later - earlier) * 1000) / apart));
+      const cpu = rate(cpuSeconds, old.cpuSeconds);
+      const waited = Math.min(1 - cpu, rate(waitSeconds, old.waitSeconds));
+      next.cpu = old.cpu === null ? cpu : old.cpu + NEWEST * (cpu - old.cpu);
+      next.waited = old.cpu === null ? waited : old.waited + NEWEST * (waited - old.waited);
+    }
+    loads.threads.set(thread, next);
+  }
+}

@@ -1,0 +1,91 @@
+import { Assignment, leastLoaded, type Place, pressure } from './assignment.js';
+import type { BalanceOptions } from './options.js';
+import type { PlannedMove, Snapshot } from './snapshot.js';
+
+/** A move must make the more loaded of its two nodes better by this share. */
+const MIN_GAIN = 0.1;
+/** Nodes below this load per core are not worth moving for. */
+const BUSY = 0.5;
+/** Destinations that are looked at for each thread: the least loaded ones. */
+const CANDIDATES = 8;
+
+/**
+ * Evens out measured load per core. Nothing is moved until a node is `tolerance` above the average; then as few bytes as bring all
+ * nodes within half of that, so that what was put right stays right when loads waver.
+ */
+export function planByLoad(snapshot: Snapshot, { tolerance }: Pick<BalanceOptions, 'tolerance'>): PlannedMove[] {
+  const plan = new Assignment(snapshot);
+  for (const thread of plan.leaving()) {
+    const to = leastLoaded(plan, thread);
+    if (to) plan.put(thread, to);
+  }
+  const average = plan.average();
+  const before = Math.max(0, ...plan.open.map(place => pressure(place)));
+  if (before > Math.max(BUSY, average * (1 + tolerance))) even(plan, average * (1 + tolerance / 2));
+  return plan.moves((thread, from, to) => {
+    const [was, is] = [loadAtFirst(plan, from), loadAtFirst(plan, to)];
+    return `${from.node.id} has ${was} of load per core, ${to.node.id} ${is}; this thread ${plan.load(thread).toFixed(2)}`;
+  });
+}
+
+function loadAtFirst(plan: Assignment, place: Place): string {
+  let load = 0;
+  for (let i = 0; i < plan.loads.length; i++) if (plan.origin(i) === place) load += plan.load(i);
+  return (load / place.node.cores).toFixed(2);
+}
+
+interface Step {
+  thread: number;
+  from: Place;
+  to: Place;
+}
+
+function even(plan: Assignment, goal: number): void {
+  const steps: Step[] = [];
+  for (;;) {
+    const fullest = plan.open.reduce<Place | null>(
+      (worst, place) => (worst === null || pressure(place) > pressure(worst) ? place : worst),
+      null,
+    );
+    if (!fullest || pressure(fullest) <= goal) break;
+    const step = bestStep(plan, fullest, goal);
+    if (!step) break;
+    plan.put(step.thread, step.to);
+    steps.push(step);
+  }
+  prune(plan, steps, goal);
+}
+
+/** The cheapest move that brings the node to the goal; if there is none, the one that leaves its two nodes the least loaded. */
+function bestStep(plan: Assignment, from: Place, goal: number): Step | null {
+  const worst = pressure(from);
+  const sinks = plan.open
+    .filter(place => place !== from)
+    .sort((a, b) => pressure(a) - pressure(b) || a.index - b.index)
+    .slice(0, CANDIDATES);
+  let best: (Step & { after: number; bytes: number }) | null = null;
+  for (const thread of from.threads) {
+    const { held, bytes } = plan.thread(thread);
+    const load = plan.load(thread);
+    // What has been moved once stays: a plan moves no thread twice.
+    if (held !== null || load <= 0 || plan.origin(thread) !== from) continue;
+    for (const to of sinks) {
+      const after = Math.max(pressure(from, -load), pressure(to, load));
+      if (after > worst * (1 - MIN_GAIN)) continue;
+      const reached = after <= goal;
+      const better =
+        best === null ||
+        (reached && (best.after > goal || bytes < best.bytes || (bytes === best.bytes && after < best.after))) ||
+        (!reached && best.after > goal && (after < best.after || (after === best.after && bytes < best.bytes)));
+      if (better) best = { thread, from, to, after, bytes };
+    }
+  }
+  return best;
+}
+
+/** Takes back moves that the others have made needless, the most bytes first. */
+function prune(plan: Assignment, steps: readonly Step[], goal: number): void {
+  const reached = Math.max(goal, ...plan.open.map(place => pressure(place)));
+  const dear = [...steps].sort((a, b) => plan.thread(b.thread).bytes - plan.thread(a.thread).bytes);
+  for (const { thread, from } of dear) if (pressure(from, plan.load(thread)) <= reached) plan.put(thread, from);
+}
