@@ -32,7 +32,14 @@ struct dmi_gate {
   int64_t (*fast_read)(int64_t addr, int64_t size, void *buf, int32_t mode);
   int64_t (*fast_write)(int64_t addr, int64_t size, const void *buf, int32_t mode);
   int64_t (*fast_fad)(int64_t addr, int64_t add, int64_t *fetched);
+  /* Not for C: where a rewritten system call site jumps to, and the time of day (see DMI_GATE_VDSO_ADDRESS). */
+  void (*system_call)(void);
+  void (*clock_gettime)(void), (*clock_getres)(void), (*gettimeofday)(void), (*time)(void), (*getcpu)(void);
 };
+
+/* The page behind the gate: a small ELF image that every C library takes for the kernel's vDSO (AT_SYSINFO_EHDR). Its
+ * functions jump through the table above, so the addresses that a guest remembers hold on every host it moves to. */
+#define DMI_GATE_VDSO_ADDRESS 0x100001000UL
 
 /* ---- calls ------------------------------------------------------------------------------------------------------ */
 enum dmi_gate_nr {

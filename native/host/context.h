@@ -12,7 +12,7 @@ struct Guest;
 // Why a guest came back to its worker.
 enum class Reason : uint64_t {
   Call = 0,     // gate call: a = number, b = argument block
-  Syscall = 1,  // dispatched system call: a = ucontext_t* on the guest's stack
+  Syscall = 1,  // system call: a = SystemCall* on the guest's stack, b = 1: dispatched, 0: from a rewritten site
   Preempt = 2,  // timer or move request: a = ucontext_t* on the guest's stack
   Fault = 3,    // fatal signal: details are in the worker
 };
@@ -36,6 +36,15 @@ struct SwitchFrame {
   uint64_t rip;
 };
 
+// A system call as the guest made it. gate_entry.S pushes it, or the SIGSYS handler fills it in.
+struct SystemCall {
+  int64_t nr;
+  int64_t a[6];
+  uint64_t pc;  // behind the `syscall` instruction
+  uint64_t bp;
+  uint64_t sp;
+};
+
 // What GS points to on a worker. Offsets are known to switch.S.
 struct WorkerBase {
   WorkerBase* self = nullptr;   // 0
@@ -52,6 +61,9 @@ void dmi_switch_in();
 int64_t dmi_switch_out(uint64_t reason, uint64_t a, uint64_t b);
 // The gate's `call` entry.
 int64_t dmi_gate_call(int64_t nr, void* args);
+// Where rewritten system call sites arrive. Not called.
+void dmi_gate_system_call();
+extern uint8_t dmi_have_xsavec;
 // Not called: a fault handler returns to here to abandon the guest (FS and RSP are set up from GS).
 void dmi_abandon_guest();
 }

@@ -14,6 +14,7 @@ namespace dmi::host {
 namespace {
 constexpr uint32_t kMaxFrame = 16u << 20;
 constexpr size_t kMaxQueued = 8u << 20;
+constexpr size_t kMostAtOnce = 256u << 10;  // bytes; a single message may be larger
 
 bool read_all(int fd, void* to, size_t size) {
   auto* p = static_cast<char*>(to);
@@ -92,8 +93,13 @@ void Control::write_queued() {
   while (true) {
     changed_.wait(hold, [&] { return !queue_.empty() || closed_; });
     if (closed_) return;
+    // All that has come together goes out together: the reader wakes up once.
     auto frame = std::move(queue_.front());
     queue_.pop_front();
+    while (!queue_.empty() && frame.size() + queue_.front().size() <= kMostAtOnce) {
+      frame.insert(frame.end(), queue_.front().begin(), queue_.front().end());
+      queue_.pop_front();
+    }
     writing_ = true;
     hold.unlock();
     size_t at = 0;

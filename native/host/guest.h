@@ -8,8 +8,9 @@
 //     |        '------> Done
 //     '--- release --- Paused <- Ready, Running, Blocked, Sleeping   (at rest, for a mover)
 //
-// `lock` guards state, rest, pause_wanted, completed and async. Everything else belongs to whoever runs the guest: its
-// worker while Running, the mover while Paused.
+// `lock` guards state, rest, pause_wanted, completed and async; but between Ready and Running a worker changes `state`
+// without it (Scheduler::pass_on): whoever wants a Ready guest takes it out of its queue first, and tries again when it is in
+// none. Everything else belongs to whoever runs the guest: its worker while Running, the mover while Paused.
 #pragma once
 #include <atomic>
 #include <list>
@@ -22,6 +23,7 @@
 #include "address_space.h"
 #include "context.h"
 #include "descriptors.h"
+#include "hot_sites.h"
 #include "spin.h"
 
 namespace dmi::host {
@@ -67,9 +69,9 @@ struct Guest {
   std::string pinned;         // a reason that is not a descriptor or a mapping
 
   SpinLock lock;
-  State state = State::Ready;
+  std::atomic<State> state{State::Ready};
   Rest rest = Rest::Run;
-  bool pause_wanted = false;
+  std::atomic<bool> pause_wanted{false};
   bool completed = false;     // the blocking operation finished before its worker had let go
   bool in_operation = false;  // `pending` is under way
   bool submitting = false;    // Running, between submit() and Blocked
@@ -91,6 +93,7 @@ struct Guest {
 
   std::atomic<uint64_t> cpu_ticks{0}; // time-stamp counter ticks in which it ran (not the host on its behalf)
   uint64_t system_calls = 0;
+  HotSites sites;
   uint64_t moves = 0;
   std::atomic<bool> moving{false};    // a mover has it
   std::string carried[2];             // unfinished output lines that came along with a move

@@ -1,5 +1,6 @@
 #include "host.h"
 
+#include <cpuid.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -16,6 +17,7 @@
 #include "platform.h"
 #include "symbols.h"
 #include "syscalls.h"
+#include "vdso.h"
 
 namespace dmi::host {
 namespace {
@@ -39,7 +41,18 @@ void map_gate() {
                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
   if (p == MAP_FAILED) throw Error("host", std::string("cannot map the gate page: ") + strerror(errno));
   auto* gate = static_cast<dmi_gate*>(p);
-  *gate = {DMI_GATE_MAGIC, DMI_GATE_VERSION, sizeof(dmi_gate), dmi_gate_call, fast_read, fast_write, fast_fad};
+  *gate = {};
+  gate->magic = DMI_GATE_MAGIC;
+  gate->version = DMI_GATE_VERSION;
+  gate->size = sizeof(dmi_gate);
+  gate->call = dmi_gate_call;
+  gate->fast_read = fast_read;
+  gate->fast_write = fast_write;
+  gate->fast_fad = fast_fad;
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  dmi_have_xsavec = __get_cpuid_count(13, 1, &a, &b, &c, &d) && (a & 2);
+  gate->system_call = dmi_gate_system_call;
+  map_vdso(*gate);
   mprotect(p, kPage, PROT_READ);
 }
 
@@ -296,7 +309,12 @@ std::vector<std::shared_ptr<Guest>> Host::guests() {
 Next Host::serve(Worker& w, Guest& g) {
   switch (static_cast<Reason>(g.context.reason)) {
     case Reason::Call: return gate_call(w, g, static_cast<int64_t>(g.context.a), reinterpret_cast<void*>(g.context.b));
-    case Reason::Syscall: return system_call(w, g, reinterpret_cast<ucontext_t*>(g.context.a));
+    case Reason::Syscall: {
+      const auto& call = *reinterpret_cast<const SystemCall*>(g.context.a);
+      // Not while a mover looks at its pages.
+      if (g.context.b && g.sites.count(call.pc) && !g.moving.load()) rewrite_site(g.space, call.pc);
+      return system_call(w, g, call);
+    }
     case Reason::Fault: return fault(w, g);
     case Reason::Preempt: break;
   }

@@ -1,7 +1,7 @@
 // The address map that every host of every job has, and what it rests on.
 //
 //   0x0000_0040_0000   host image (static, non-PIE: the same in every process) and its brk heap
-//   0x0001_0000_0000   the gate page (gate/gate.h)
+//   0x0001_0000_0000   the gate page (gate/gate.h), and behind it the guests' vDSO
 //   0x0100_0000_0000   thread zone: thread regions and nothing else, at random addresses
 //   0x6fff_ffff_ffff   its end (inclusive)
 //   above              process zone: what the kernel gives the host: malloc, stacks, page frames, vDSO

@@ -6,7 +6,9 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 
+#include "../gate/gate.h"
 #include "error.h"
+#include "hot_sites.h"
 #include "platform.h"
 
 namespace dmi::host {
@@ -73,6 +75,7 @@ uint64_t build_stack(const LoadRequest& request, const ElfImage& exe, uint64_t e
   aux(AT_BASE, interp_base);
   aux(AT_ENTRY, exe_base + exe.entry);
   aux(AT_RANDOM, random_at);
+  aux(AT_SYSINFO_EHDR, DMI_GATE_VDSO_ADDRESS);
   aux(AT_SECURE, 0);
   aux(AT_HWCAP, getauxval(AT_HWCAP));
   aux(AT_HWCAP2, getauxval(AT_HWCAP2));
@@ -103,7 +106,7 @@ void load_program(const LoadRequest& request, AddressSpace& space, Context& cont
   const ElfImage& exe = *request.program->executable;
   const ElfImage* interp = request.program->interpreter.get();
   const uint64_t stack = page_up(request.stack);
-  const uint64_t least = exe.span + (interp ? interp->span : 0) + stack + (1 << 20);
+  const uint64_t least = exe.span + kStubRoom + (interp ? interp->span : 0) + stack + (1 << 20);
   if (strings_size(request) > stack / 2)
     throw Error("bad-program", "program " + exe.path + ": its arguments and environment do not fit into a stack of " +
                                    std::to_string(stack) + " bytes");
@@ -121,7 +124,7 @@ void load_program(const LoadRequest& request, AddressSpace& space, Context& cont
 
   const uint64_t exe_base = region.base;
   map_image(space, exe, request.program->executable_file, exe_base);
-  space.set_brk(exe_base + exe.span, exe_base + exe.span);
+  space.set_brk(exe_base + exe.span + kStubRoom, exe_base + exe.span + kStubRoom);
   uint64_t interp_base = 0, entry = exe_base + exe.entry;
   if (interp) {
     r = space.map(0, interp->span, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0, nullptr);

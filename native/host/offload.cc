@@ -56,18 +56,22 @@ Helpers& helpers() {
 
 void run_in_helper(std::function<void()> work) { helpers().run(std::move(work)); }
 
-Next offload(Call& c, long nr, const long (&args)[6]) {
+Next offload(Call& c, std::function<long()> work) {
   Guest& g = c.guest;
   g.lock.lock();
   g.state = State::Offloaded;
   g.lock.unlock();
-  helpers().run([&g, nr, a0 = args[0], a1 = args[1], a2 = args[2], a3 = args[3], a4 = args[4], a5 = args[5]] {
+  helpers().run([&g, work = std::move(work)] { Host::get().wake(g, work()); });
+  return Next::Gone;
+}
+
+Next offload(Call& c, long nr, const long (&args)[6]) {
+  return offload(c, [nr, a0 = args[0], a1 = args[1], a2 = args[2], a3 = args[3], a4 = args[4], a5 = args[5]] {
     long r;
     do r = raw_syscall(nr, a0, a1, a2, a3, a4, a5);
     while (r == -EINTR);
-    Host::get().wake(g, r);
+    return r;
   });
-  return Next::Gone;
 }
 
 }  // namespace dmi::host

@@ -131,6 +131,41 @@ void Scheduler::run_worker(Worker& w) {
   }
 }
 
+// The fast way from guest to guest: one lock, one reading of the clock, and no return to the worker's loop. The worker has a
+// running and a waiting guest before and after, so whether ticks are wanted does not change.
+Context* Scheduler::pass_on(Worker& w) {
+  Guest& g = *w.current;
+  if (w.preempt_wanted || g.pause_wanted.load(std::memory_order_relaxed) || w.queued.load(std::memory_order_relaxed) == 0) return nullptr;
+  const uint64_t now = __builtin_ia32_rdtsc();
+  w.queue_lock.lock();
+  Guest* next = w.head;
+  if (!next || next->pause_wanted.load(std::memory_order_relaxed)) {
+    w.queue_lock.unlock();
+    return nullptr;
+  }
+  w.head = next->queue_next;
+  (w.head ? w.head->queue_prev : w.tail) = nullptr;
+  next->queued_on = nullptr;
+  g.context.result = 0;
+  g.cpu_ticks.store(g.cpu_ticks.load(std::memory_order_relaxed) + (now - w.run_since), std::memory_order_relaxed);
+  g.state.store(State::Ready, std::memory_order_relaxed);
+  g.queued_on = &w;
+  g.queue_prev = w.tail;
+  g.queue_next = nullptr;
+  (w.tail ? w.tail->queue_next : w.head) = &g;
+  w.tail = &g;
+  next->state.store(State::Running, std::memory_order_relaxed);
+  next->worker = &w;
+  w.current = next;
+  w.queue_lock.unlock();
+  w.context = &next->context;
+  w.run_since = now;
+  w.slice_start.store(now, std::memory_order_relaxed);
+  return w.context;
+}
+
+extern "C" Context* dmi_pass_on(WorkerBase* w) { return Scheduler::pass_on(*static_cast<Worker*>(w)); }
+
 void Scheduler::run_guest(Worker& w, Guest& g) {
   g.lock.lock();
   if (g.pause_wanted) {
@@ -146,24 +181,26 @@ void Scheduler::run_guest(Worker& w, Guest& g) {
   w.current = &g;
   w.context = &g.context;
   w.preempt_wanted = 0;
-  w.slice_start.store(monotonic_ns());
+  w.slice_start.store(__builtin_ia32_rdtsc());
   if (w.queued.load() > 0 || hooks_.unsent()) want_ticks();
   Next next = Next::Continue;
   while (next == Next::Continue) {
-    const uint64_t begin = __builtin_ia32_rdtsc();
+    w.run_since = __builtin_ia32_rdtsc();
     dmi_switch_in();
-    g.cpu_ticks.store(g.cpu_ticks.load(std::memory_order_relaxed) + (__builtin_ia32_rdtsc() - begin), std::memory_order_relaxed);
-    if (static_cast<Reason>(g.context.reason) == Reason::Preempt) {
+    Guest& now = *w.current;  // the first may have passed the worker on to another
+    now.cpu_ticks.store(now.cpu_ticks.load(std::memory_order_relaxed) + (__builtin_ia32_rdtsc() - w.run_since), std::memory_order_relaxed);
+    if (static_cast<Reason>(now.context.reason) == Reason::Preempt) {
       next = Next::Yield;
     } else {
-      next = hooks_.serve(w, g);
-      if (next == Next::Continue && (w.preempt_wanted || g.pause_wanted)) next = Next::Yield;
+      next = hooks_.serve(w, now);
+      if (next == Next::Continue && (w.preempt_wanted || now.pause_wanted)) next = Next::Yield;
     }
   }
+  Guest& last = *w.current;
   w.slice_start.store(0, std::memory_order_relaxed);
   w.context = nullptr;
   w.current = nullptr;
-  if (next == Next::Yield) settle(g);
+  if (next == Next::Yield) settle(last);
 }
 
 void Scheduler::settle(Guest& g) {
@@ -275,14 +312,14 @@ void Scheduler::run_ticker() {
       hold.lock();
     }
     ticking_ = false;
-    const int64_t now = monotonic_ns();
+    const uint64_t now = __builtin_ia32_rdtsc(), slice = static_cast<uint64_t>(ticks_per_second() * kSlice * 1e-9);
     int total = 0;
     for (auto& w : workers_) total += w->queued.load();
     for (auto& w : workers_) {
-      const int64_t begin = w->slice_start.load();
+      const uint64_t begin = w->slice_start.load();
       if (!begin || !total) continue;
       ticking_ = true;
-      if (now - begin >= kSlice) raw_syscall(SYS_tgkill, getpid(), w->tid, kPreemptSignal);
+      if (now > begin && now - begin >= slice) raw_syscall(SYS_tgkill, getpid(), w->tid, kPreemptSignal);
     }
   }
 }

@@ -30,7 +30,8 @@ struct alignas(64) Worker : WorkerBase {
   int tid = 0;
   std::thread thread;
   Guest* current = nullptr;
-  std::atomic<int64_t> slice_start{0};  // ns; 0: no guest runs
+  std::atomic<uint64_t> slice_start{0};  // time-stamp counter when `current` was put on; 0: no guest runs
+  uint64_t run_since = 0;               // time-stamp counter: `current` has computed since then
   Fault fault;                          // set by the signal handler before it abandons the guest
   void* alternate_stack = nullptr;      // for fault handlers
   SpinLock queue_lock;
@@ -71,6 +72,9 @@ class Scheduler {
   bool unqueue(Guest& g);
   // Makes the worker that runs g take it off soon.
   void interrupt(Guest& g);
+  // On a worker's stack, from a guest's yield, without the host's thread-local storage: makes the next guest in the worker's
+  // queue the current one. Its context, or nullptr: the worker has to look after something first.
+  static Context* pass_on(Worker& w);
   // How the worker loop ends a turn: to Ready or Paused. Caller: the worker.
   std::function<void(Guest&)> on_paused;  // the guest came to rest with pause_wanted (no lock held)
 

@@ -36,7 +36,10 @@ void on_system_call(int, siginfo_t*, void* u) {
     regs[REG_RAX] = raw_syscall(regs[REG_RAX], regs[REG_RDI], regs[REG_RSI], regs[REG_RDX], regs[REG_R10], regs[REG_R8], regs[REG_R9]);
     return;
   }
-  regs[REG_RAX] = dmi_switch_out(static_cast<uint64_t>(Reason::Syscall), reinterpret_cast<uint64_t>(uc), 0);
+  SystemCall call{regs[REG_RAX],
+                  {regs[REG_RDI], regs[REG_RSI], regs[REG_RDX], regs[REG_R10], regs[REG_R8], regs[REG_R9]},
+                  static_cast<uint64_t>(regs[REG_RIP]), static_cast<uint64_t>(regs[REG_RBP]), static_cast<uint64_t>(regs[REG_RSP])};
+  regs[REG_RAX] = dmi_switch_out(static_cast<uint64_t>(Reason::Syscall), reinterpret_cast<uint64_t>(&call), 1);
   fix_alternate_stack(uc);
 }
 

@@ -15,6 +15,7 @@ dmi_switch_in:
         fnstcw 4(%rsp)
         mov %rsp, %gs:24
         mov %gs:8, %rcx
+.Lcontinue:                     # RCX: the context to continue
         mov 32(%rcx), %rax
         mov (%rcx), %rsp
         pop %rdx
@@ -35,6 +36,8 @@ dmi_switch_in:
         .globl dmi_gate_call
         .type dmi_gate_call, @function
 dmi_gate_call:
+        test %rdi, %rdi
+        je .Lyield
         mov %rsi, %rdx
         mov %rdi, %rsi
         xor %edi, %edi          # Reason::Call
@@ -75,4 +78,34 @@ dmi_abandon_guest:
         ret
         .size dmi_switch_out, . - dmi_switch_out
         .size dmi_gate_call, . - dmi_gate_call
+
+# DMI_G_YIELD: to the next guest of this worker if that can be done without the worker. The guest's stack is left before the
+# guest goes into the queue, where another worker may find it.
+.Lyield:
+        push %rbp
+        push %rbx
+        push %r12
+        push %r13
+        push %r14
+        push %r15
+        sub $8, %rsp
+        stmxcsr (%rsp)
+        fnstcw 4(%rsp)
+        rdfsbase %rax
+        push %rax
+        mov %gs:8, %rcx
+        mov %rsp, (%rcx)
+        xor %eax, %eax
+        mov %rax, 8(%rcx)       # Reason::Call, number 0, for the worker
+        mov %rax, 16(%rcx)
+        mov %rax, 24(%rcx)
+        mov %gs:0, %rdi
+        mov %gs:24, %rsp
+        call dmi_pass_on
+        mov %rax, %rcx
+        test %rax, %rax
+        jne .Lcontinue
+        mov %gs:16, %rax
+        wrfsbase %rax
+        jmp dmi_abandon_guest
         .section .note.GNU-stack, "", @progbits

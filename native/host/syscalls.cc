@@ -133,9 +133,8 @@ bool guest_string(const Guest& g, const void* at, std::string& to) {
   return false;
 }
 
-Next system_call(Worker& w, Guest& g, ucontext_t* uc) {
-  const auto* r = uc->uc_mcontext.gregs;
-  Call c{w, g, static_cast<long>(r[REG_RAX]), {r[REG_RDI], r[REG_RSI], r[REG_RDX], r[REG_R10], r[REG_R8], r[REG_R9]}};
+Next system_call(Worker& w, Guest& g, const SystemCall& call) {
+  Call c{w, g, call.nr, {call.a[0], call.a[1], call.a[2], call.a[3], call.a[4], call.a[5]}, call};
   g.system_calls++;
   const Handler handler = c.nr >= 0 && c.nr < 512 && kTable[static_cast<size_t>(c.nr)].handler ? kTable[static_cast<size_t>(c.nr)].handler : call_refuse;
   const Next next = handler(c);

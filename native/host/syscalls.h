@@ -1,6 +1,6 @@
 // The policy: what each system call of a guest means in a host. One table (syscalls.cc), grouped handlers behind it.
 #pragma once
-#include <ucontext.h>
+#include <functional>
 
 #include "guest.h"
 #include "scheduler.h"
@@ -13,6 +13,7 @@ struct Call {
   Guest& guest;
   long nr;
   long a[6];
+  const SystemCall& at;
   long result = 0;
 
   template <class T>
@@ -21,8 +22,8 @@ struct Call {
 };
 using Handler = Next (*)(Call&);
 
-// Worker only: serves the system call whose frame is `uc`; its result goes to guest.context.result.
-Next system_call(Worker& w, Guest& g, ucontext_t* uc);
+// Worker only: serves a system call; its result goes to guest.context.result.
+Next system_call(Worker& w, Guest& g, const SystemCall& call);
 
 // ---- for handlers
 inline Next give(Call& c, long result) {
@@ -32,6 +33,8 @@ inline Next give(Call& c, long result) {
 Next pass(Call& c);  // to the kernel as it is
 // Runs `nr` with `args` in a helper thread, the guest waiting at rest; it gets the kernel's result.
 Next offload(Call& c, long nr, const long (&args)[6]);
+// The same for any work that gives a result or -errno. `work` may change what belongs to the guest.
+Next offload(Call& c, std::function<long()> work);
 // A NUL-terminated string of the guest, made absolute with its working directory. False: c.result is set.
 bool path_at(Call& c, int dir_arg, int path_arg, std::string& path);
 bool guest_string(const Guest& g, const void* at, std::string& to);  // false: EFAULT

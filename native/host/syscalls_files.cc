@@ -31,9 +31,9 @@ Next with_fd(Call& c, int arg, bool offloads, bool always = false) {
   return give(c, raw_syscall(c.nr, args[0], args[1], args[2], args[3], args[4], args[5]));
 }
 
-// Takes the host's descriptor `real` into the guest's table.
-Next adopt(Call& c, long real, std::string path, int flags, const char* what) {
-  if (real < 0) return give(c, real);
+// Takes the host's descriptor `real` into the guest's table: its number there. An error passes through.
+long take_in(Guest& g, long real, std::string path, int flags, const char* what) {
+  if (real < 0) return real;
   auto f = std::make_shared<OpenFile>();
   f->real = static_cast<int>(real);
   f->path = std::move(path);
@@ -43,7 +43,10 @@ Next adopt(Call& c, long real, std::string path, int flags, const char* what) {
   if (fstat(f->real, &st) == 0 && !f->path.empty())
     f->kind = S_ISREG(st.st_mode) ? FileKind::Regular : S_ISDIR(st.st_mode) ? FileKind::Directory
               : S_ISCHR(st.st_mode) ? FileKind::Device : FileKind::Pinned;
-  return give(c, c.guest.files.add(std::move(f), flags & O_CLOEXEC));
+  return g.files.add(std::move(f), flags & O_CLOEXEC);
+}
+Next adopt(Call& c, long real, std::string path, int flags, const char* what) {
+  return give(c, take_in(c.guest, real, std::move(path), flags, what));
 }
 
 // What to open here for a path of the guest.
@@ -51,8 +54,18 @@ std::string real_path(const std::string& path) { return Host::get().resolve_bund
 
 Next open_path(Call& c, const std::string& path, int flags, long mode) {
   const std::string real = real_path(path);
-  const long fd = raw_syscall(SYS_openat, AT_FDCWD, reinterpret_cast<long>(real.c_str()), flags | O_CLOEXEC, mode);
-  return adopt(c, fd, path, flags, "file");
+  const auto open_it = [real, flags, mode] {
+    return raw_syscall(SYS_openat, AT_FDCWD, reinterpret_cast<long>(real.c_str()), flags | O_CLOEXEC, mode);
+  };
+  struct stat st;
+  if (!(flags & (O_NONBLOCK | O_PATH)) && stat(real.c_str(), &st) == 0 && S_ISFIFO(st.st_mode))  // waits for the other end
+    return offload(c, [&g = c.guest, open_it, path, flags] {
+      long fd;
+      do fd = open_it();
+      while (fd == -EINTR);
+      return take_in(g, fd, path, flags, "named pipe");
+    });
+  return adopt(c, open_it(), path, flags, "file");
 }
 
 void console_stat(const OpenFile* f, struct stat* st) {

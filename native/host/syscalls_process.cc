@@ -95,12 +95,11 @@ Next call_kill(Call& c) {
   // abort() and raise() end here: a program that signals itself dies of it, like one that faults.
   const int signal = static_cast<int>(c.nr == SYS_tgkill ? c.a[2] : c.a[1]);
   if (signal == 0) return give(c, 0);
-  const auto* uc = reinterpret_cast<const ucontext_t*>(c.guest.context.a);
   c.worker.fault = {};
   c.worker.fault.signal = signal;
-  c.worker.fault.pc = static_cast<uint64_t>(uc->uc_mcontext.gregs[REG_RIP]);
-  c.worker.fault.sp = static_cast<uint64_t>(uc->uc_mcontext.gregs[REG_RSP]);
-  c.worker.fault.bp = static_cast<uint64_t>(uc->uc_mcontext.gregs[REG_RBP]);
+  c.worker.fault.pc = c.at.pc;
+  c.worker.fault.sp = c.at.sp;
+  c.worker.fault.bp = c.at.bp;
   return Host::get().fault(c.worker, c.guest);
 }
 

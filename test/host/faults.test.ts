@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { type Fault, Guests, Job } from './harness.js';
@@ -88,5 +89,19 @@ describe('a call that a hosted thread cannot make', () => {
     ])
       expect(warnings.filter(line => call.test(line)).length, `${call}`).toBe(1);
     expect(warnings.length).toBe(4);
+  });
+});
+
+describe('a call that waits', () => {
+  it('for the other end of a named pipe leaves its worker to others', async () => {
+    const pipe = guests.file('pipe');
+    execFileSync('mkfifo', [pipe]);
+    job = await Job.start(guests.build('fifo.c'), { argv: [pipe], workers: 1 });
+    const reader = await job.thread(1, 0, 2);
+    const writer = await job.thread(1, 1, 2);
+    expect((await job.exited(reader)).status).toBe(0);
+    expect((await job.exited(writer)).status).toBe(0);
+    expect(job.output(reader)).toBe('read 7 through\n');
+    expect(job.output(writer)).toBe('wrote 7 through\n');
   });
 });

@@ -1,5 +1,5 @@
-import { execFileSync } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { Guests, have, Job, lines } from './harness.js';
 
@@ -15,6 +15,10 @@ function findPython(): string {
   }
 }
 const python = findPython();
+const openblas =
+  ['libopenblas.so.0', 'openblas-serial/libopenblas.so.0']
+    .map(name => `/usr/lib/x86_64-linux-gnu/${name}`)
+    .find(existsSync) ?? '';
 
 const guests = new Guests();
 let job: Job | undefined;
@@ -66,6 +70,19 @@ describe('a program moved in the middle', () => {
     expect(end.moves).toBeGreaterThan(0);
   });
 
+  it.each([
+    ['dynamic', []],
+    ['static-pie', ['-static-pie']],
+  ])('keeps every register over rewritten system calls, and finds the time without one: %s', async (_kind, flags) => {
+    const program = guests.build('hot.c', ...flags);
+    job = await Job.start(program, { hosts: 2, workers: 1, argv: ['60000'] });
+    const threads = [await job.thread(), await job.thread()];
+    const [end] = await Promise.all(threads.map((thread, i) => job?.bounce(thread, { gap: 1, most: i ? 3 : 60 })));
+    for (const thread of threads) expect(job.output(thread)).toBe('rewritten kept\n');
+    expect(end?.failures.map(m => m.reason)).toEqual([]);
+    expect(end?.moves).toBeGreaterThan(2);
+  });
+
   it('keeps its open files: offsets, shared offsets, appending, its own directory, unfinished lines', async () => {
     const data = guests.file('data');
     const out = guests.file('out');
@@ -101,6 +118,40 @@ describe('a program moved in the middle', () => {
     const end = await travel(perl, ['-e', `$| = 1; ${script}`]);
     expect(sorted(end.stdout)).toEqual(expected);
     expect(end.status).toBe(9);
+    expect(end.moves).toBeGreaterThan(0);
+  });
+
+  it.skipIf(!have('lua5.4'))('is lua', async () => {
+    const script = `
+      local words = {}
+      for r = 1, 30 do
+        for i = 1, 2000 do words[i % 97 + 1] = string.rep(string.char(65 + i % 26), i % 50) .. r end
+        table.sort(words); local ok, why = pcall(error, {code = r})
+        local co = coroutine.wrap(function() for i = 1, 3 do coroutine.yield(i * r) end end)
+        print("round", r, #table.concat(words), words[5]:gsub("%u", "x"), why.code, co() + co())
+      end os.exit(6)`;
+    const end = await travel('/usr/bin/lua5.4', ['-e', script]);
+    const expected = spawnSync('lua5.4', ['-e', script], { encoding: 'utf8' });
+    expect(sorted(end.stdout)).toEqual(sorted(expected.stdout));
+    expect(end.status).toBe(6);
+    expect(end.moves).toBeGreaterThan(0);
+  });
+
+  it.skipIf(!have('gfortran'))('is Fortran, with output to a file', async () => {
+    const out = guests.file('fortran');
+    const end = await travel(guests.build('linear.f90', '-O2'), [out]);
+    expect(sorted(end.stdout)).toEqual(Array.from({ length: 30 }, (_, i) => `round ${i + 1} .000`).sort());
+    expect(lines(out)).toEqual(Array.from({ length: 30 }, (_, i) => `round${String(i + 1).padStart(3)} 1830.000000`));
+    expect(end.status).toBe(3);
+    expect(end.moves).toBeGreaterThan(0);
+  });
+
+  it.skipIf(!openblas)('uses OpenBLAS', async () => {
+    const end = await travel(guests.build('product.c', '-Wl,--no-as-needed', openblas), ['40'], {
+      env: ['OPENBLAS_NUM_THREADS=1'],
+    });
+    expect(sorted(end.stdout)).toEqual(numbered('round ', 40).sort());
+    expect(end.status).toBe(5);
     expect(end.moves).toBeGreaterThan(0);
   });
 

@@ -171,7 +171,14 @@ void reset() {
     void* page = mmap(reinterpret_cast<void*>(DMI_GATE_ADDRESS), 4096, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
     if (page == MAP_FAILED) return false;
-    dmi_gate gate{DMI_GATE_MAGIC, DMI_GATE_VERSION, sizeof(dmi_gate), call, fast_read, fast_write, fast_fad};
+    dmi_gate gate{};
+    gate.magic = DMI_GATE_MAGIC;
+    gate.version = DMI_GATE_VERSION;
+    gate.size = sizeof gate;
+    gate.call = call;
+    gate.fast_read = fast_read;
+    gate.fast_write = fast_write;
+    gate.fast_fad = fast_fad;
     memcpy(page, &gate, sizeof gate);
     return true;
   }();
