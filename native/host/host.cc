@@ -17,6 +17,7 @@
 #include "platform.h"
 #include "symbols.h"
 #include "syscalls.h"
+#include "unwind.h"
 #include "vdso.h"
 
 namespace dmi::host {
@@ -79,6 +80,14 @@ const char* operation_name(memory::OpKind kind) {
     case MailWait: case MailPost: return "suspend";
   }
   return "?";
+}
+
+// The program under the name it was started by: here it is a copy named after its content.
+std::string with_program_name(std::string text, const JobConfig& config) {
+  const auto last = [](const std::string& path) { return path.substr(path.rfind('/') + 1); };
+  const std::string copy = "(" + last(config.program) + ")", name = "(" + last(config.argv.empty() ? config.program : config.argv[0]) + ")";
+  for (size_t at = 0; (at = text.find(copy, at)) != std::string::npos; at += name.size()) text.replace(at, copy.size(), name);
+  return text;
 }
 
 std::string hex(uint64_t v) {
@@ -348,7 +357,7 @@ Next Host::fault(Worker& w, Guest& g) {
   output_.flush(g.key);
   const char* abbrev = sigabbrev_np(f.signal);
   const std::string signal = abbrev ? std::string("SIG") + abbrev : "signal " + std::to_string(f.signal);
-  const std::string symbol = symbolize(g.space, f.pc);
+  const std::string symbol = with_program_name(symbolize(g.space, f.pc), config_);
   std::string text = "thread " + g.name() + " on " + config_.node + " died of " + signal;
   const uint64_t low = g.space.stack_low();
   // Below the stack, or the kernel found no room on it for a signal's frame (which gives no address).
@@ -357,6 +366,9 @@ Next Host::fault(Worker& w, Guest& g) {
     text += ": its stack of " + std::to_string((g.space.stack_high() - low) >> 10) + " KiB overflowed";
   else if (f.signal == SIGSEGV || f.signal == SIGBUS)
     text += " at address " + hex(f.address);
+  const std::string calls =
+      "thread " + g.name() + " was in\n" + with_program_name(describe(g.space, backtrace(g.space, f.pc, f.sp, f.bp)), config_);
+  output_.write(g.key, 2, calls.data(), calls.size());
   // abort() is called by a program that has said why; where it was is inside of the C library.
   if (f.signal != SIGABRT) text += ", pc " + hex(f.pc) + (symbol.empty() ? "" : " in " + symbol);
   g.lock.lock();

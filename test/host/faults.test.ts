@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
-import { type Fault, Guests, Job } from './harness.js';
+import { type Fault, Guests, have, Job } from './harness.js';
 
 // Programs that die, and programs that ask for what they cannot have.
 
@@ -34,6 +34,16 @@ describe('a thread that dies', () => {
       expect(fault.text).toMatch(text);
       expect(fault.text).toContain(`thread ${thread} on n1`);
       expect(job.output(thread)).toBe('before');
+      const calls = job.output(thread, 2).split('\n');
+      expect(calls[0]).toBe(`thread ${thread} was in`);
+      expect(calls[1]).toMatch(/^ {2}#0 0x[0-9a-f]+/);
+      if (kind !== 'stack') {
+        // Whatever was called last, culprit is among those that had called it, and main called that.
+        const at = calls.findIndex(line => /^ {2}#\d+ 0x[0-9a-f]+ culprit\+0x[0-9a-f]+ \(faults-c\)/.test(line));
+        expect(at).toBeGreaterThan(0);
+        expect(calls[at + 1]).toMatch(/ main\+0x[0-9a-f]+ \(faults-c\)/);
+        if (have('addr2line')) expect(calls[at]).toMatch(/ at \S+faults\.c:\d+$/);
+      }
       host.send({ t: 'query', query: 'still there' });
       while (!host.all('report').length && !host.exit) await host.change(1000);
       expect(host.exit).toBe(null);
