@@ -1,5 +1,5 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,6 +12,7 @@ import { Packr } from 'msgpackr';
 export const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 export const HOST = process.env.DMI_HOST_BIN || join(ROOT, 'native/build/bin/dmi-host');
 const DMICC = process.env.DMICC || join(ROOT, 'native/build/bin/dmicc');
+const MOVES_BEFORE_GO = 3;
 const packr = new Packr({ useRecords: false, int64AsType: 'number' });
 
 /** A message of the control channel; `t` names it. */
@@ -267,8 +268,9 @@ export class Job {
     return await Promise.race(waits.map(wait => wait()));
   }
 
-  /** Moves `thread` back and forth between hosts 1 and 2 until it ends. @returns its end and how many moves succeeded */
-  async bounce(thread: string, options: { gap?: number; most?: number; at?: number } = {}) {
+  /** Moves `thread` back and forth between hosts 1 and 2 until it ends; after the first few the file `go` is
+   * there, for which guests wait that would end before they have been moved. @returns its end and how many moves succeeded */
+  async bounce(thread: string, options: { gap?: number; most?: number; at?: number; go?: string } = {}) {
     let at = options.at ?? 1;
     let over = false;
     const end = this.exited(thread).finally(() => {
@@ -283,6 +285,7 @@ export class Job {
       if ((moved as Moved).ok) {
         done++;
         at = 3 - at;
+        if (done === MOVES_BEFORE_GO && options.go) writeFileSync(options.go, '');
       } else if ((moved as Moved).code !== 'gone') {
         failures.push(moved as Moved);
       }

@@ -1,4 +1,4 @@
-/* files DATA OUT ROUNDS: open files across moves. DATA is read a little per round, through descriptors that share an offset (dup) and ones
+/* files DATA OUT ROUNDS GO: waits in the middle until GO exists; open files across moves. DATA is read a little per round, through descriptors that share an offset (dup) and ones
  * that do not; OUT is written at an offset and, through another descriptor made to append later, at its end. */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -30,6 +30,7 @@ int main(int argc, char **argv) {
   CHECK(stream && dir);
   CHECK(chdir("/usr/lib") == 0);
   for (int i = 0; i < rounds; i++) {
+    while (argc > 4 && i == rounds / 2 && access(argv[4], F_OK) != 0) usleep(1000);
     /* in, twin and high share an offset: three numbers a round between them */
     int from[3] = {in, twin, high};
     for (int k = 0; k < 3; k++) {

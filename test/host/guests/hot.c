@@ -1,4 +1,4 @@
-/* hot ROUNDS: system calls from one site, again and again, with every register set and looked at afterwards, and the time of
+/* hot ROUNDS GO: waits in the middle until GO exists; system calls from one site, again and again, with every register set and looked at afterwards, and the time of
  * day. Prints whether the site was rewritten, and "kept" if nothing was lost. */
 #include <stddef.h>
 #include <stdint.h>
@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/time.h>
 #include <time.h>
+#include <unistd.h>
 
 extern const unsigned char site[];
 
@@ -46,6 +47,7 @@ int main(int argc, char **argv) {
   struct timespec before, now;
   clock_gettime(CLOCK_MONOTONIC, &before);
   for (long i = 0; i < rounds; i++) {
+    if (argc > 2 && i == rounds - 1 && access(argv[2], F_OK) != 0) i--; /* goes on until then */
     struct state s, was;
     uint64_t *words = (uint64_t *)&s;
     for (size_t k = 0; k < offsetof(struct state, x87) / 8; k++) words[k] = seed = seed * 6364136223846793005u + 1442695040888963407u;

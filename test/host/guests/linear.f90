@@ -1,13 +1,19 @@
-! linear FILE: solves one linear system after the other in Fortran, with formatted output to a file and to the console.
+! linear FILE GO: waits in the middle until GO exists; solves one linear system after the other in Fortran, with formatted output to a file and to the console.
 program linear
   implicit none
   integer, parameter :: n = 60, rounds = 30
   real(8) :: a(n, n), b(n), x(n), f
-  character(len=200) :: path
+  character(len=200) :: path, go
+  logical :: there
   integer :: i, j, k, r
   call get_command_argument(1, path)
+  call get_command_argument(2, go)
   open (unit=11, file=trim(path), form='formatted', status='replace')
   do r = 1, rounds
+    there = r /= rounds/2
+    do while (.not. there)
+      inquire (file=trim(go), exist=there)
+    end do
     do i = 1, n
       do j = 1, n
         a(i, j) = 1d0/(i + j - 1 + r)
