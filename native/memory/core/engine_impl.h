@@ -141,9 +141,11 @@ class EngineImpl final : public Engine {
   std::string check(int level) const override;
   const char* holds_up_drain() const;
   std::string describe() const;         // for people who look for a bug
-  // For the simulator: every page owned here.
-  template <class F> void each_owned(F&& f) {
-    store_.each_page([&](Page& p) { if (p.role == Role::Owned) f(p.key); });
+  // For the simulator: every page that is kept here, and the objects of every shard that is here.
+  template <class F> void each_page(F&& f) { store_.each_page(f); }
+  template <class F> void each_shard_sync(F&& f) {
+    for (auto& s : shards_)
+      if (s.here) f(s.here->sync);
   }
 
  private:

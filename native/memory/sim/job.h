@@ -106,8 +106,11 @@ class Job {
   void look_after_leavers();
   void membership();
   void move_somebody();
+  void slow_down();
   bool act();                        // one random decision; false: nothing to do
-  void check_owners();
+  void check_pages();
+  void check_queues();
+  void check_waiters_at_rest();
   std::string who_waits();
   MemberId place(bool lite_too);     // a member that threads may be on
   Thread& spawn(MemberId at);
@@ -130,7 +133,10 @@ class Job {
   std::set<uint64_t> posted_, received_;
   int watching_ = 0;
   std::vector<GlobalAddr> scratches_;
-  std::map<MemberId, bool> leaving_; // draining: drain() called?
+  std::map<uint64_t, uint64_t> seen_version_;            // the newest that an owner has shown, for check_pages()
+  std::map<uint64_t, std::vector<uint64_t>> queue_seen_; // waiters by mutex, for check_queues()
+  std::set<MemberId> leaving_;       // draining or gone
+  std::map<MemberId, bool> leavers_; // draining: drain() called?
   std::set<MemberId> mortal_;        // lite members that will die
 };
 

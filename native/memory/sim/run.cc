@@ -1,5 +1,7 @@
 #include "run.h"
 
+#include <cmath>
+
 #include "job.h"
 #include "memory/core/engine_impl.h"
 
@@ -49,9 +51,8 @@ bool Job::begin(Thread& t) {
 }
 
 void Job::resume_done() {
-  for (auto& [id, n] : world_.nodes()) {
-    auto done = std::move(n->done);
-    n->done.clear();
+  for (auto id : world_.with_done()) {
+    auto done = std::exchange(world_.node(id).done, {});
     for (auto* op : done) {
       world_.is_done(op);
       auto& t = *static_cast<Thread*>(op->user);
@@ -85,8 +86,8 @@ void Job::move_somebody() {
 }
 
 void Job::look_after_leavers() {
-  for (auto& [id, asked] : leaving_) {
-    if (world_.node(id).dead) continue;
+  for (auto at = leavers_.begin(); at != leavers_.end();) {
+    auto& [id, asked] = *at;
     bool empty = true;
     for (auto& t : threads_) {
       if (t.dead || t.at != id || !t.waiting || t.parked) continue;
@@ -104,6 +105,9 @@ void Job::look_after_leavers() {
       world_.retire(id);
       world_.publish();
       report_.drains++;
+      at = leavers_.erase(at);
+    } else {
+      ++at;
     }
   }
 }
@@ -130,7 +134,8 @@ void Job::membership() {
     if (lite) threads_.back().script.start();
   } else if (what < 8 && active > std::max(1, options_.members / 2)) {
     const auto id = place(false);
-    leaving_[id] = false;
+    leaving_.insert(id);
+    leavers_[id] = false;
     world_.set_state(id, MemberState::Draining);
     world_.publish();
   } else if (!mortal_.empty()) {
@@ -144,9 +149,21 @@ void Job::membership() {
   }
 }
 
+// One member is slow for a while, then another; at the end none.
+void Job::slow_down() {
+  for (auto& [id, n] : world_.nodes()) world_.set_slow(id, false);
+  if (closing_) return;
+  auto at = world_.nodes().begin();
+  std::advance(at, random(world_.nodes().size()));
+  if (at->second->dead) return;
+  world_.set_slow(at->first, true);
+  report_.slowed++;
+}
+
 bool Job::act() {
   const auto dice = random(1000);
   if (dice < 3 && options_.churn && !closing_) membership();
+  if (options_.slow && (closing_ || dice == 999)) slow_down();
   else if (dice < 60) move_somebody();
   if (dice % 4 == 0)
     for (auto& [id, n] : world_.nodes())
@@ -159,16 +176,6 @@ bool Job::act() {
     return true;
   }
   return world_.step();
-}
-
-void Job::check_owners() {
-  std::set<PageKey> owned;
-  for (auto& [id, n] : world_.nodes()) {
-    if (n->dead) continue;
-    static_cast<EngineImpl&>(*n->engine).each_owned([&](PageKey key) {
-      if (!owned.insert(key).second) fail("page " + std::to_string(key) + " has two owners");
-    });
-  }
 }
 
 std::string Job::who_waits() {
@@ -213,6 +220,7 @@ Report Job::run() {
   };
   uint64_t idle = 0;
   const auto limit = static_cast<uint64_t>(options_.steps);
+  const auto look_every = static_cast<uint64_t>(std::max(64, 4 * options_.members));  // a look costs something per member
   while (report_.failure.empty()) {
     report_.steps++;
     if (!closing_ && report_.steps >= limit) closing_ = true;
@@ -223,13 +231,17 @@ Report Job::run() {
     resume_done();
     look_after_leavers();
     if (!world_.problems.empty()) fail(world_.problems.front());
-    if (report_.steps % 64 == 0) check_owners();
+    if (report_.steps % look_every == 0) {
+      check_pages();
+      check_queues();
+    }
     if (moved || progress_ != before) {
       idle = 0;
       continue;
     }
     // Nothing is in flight. Somebody may be parked or combined; otherwise all wait for each other.
     idle++;
+    if (world_.in_flight() == 0 && !world_.any_done()) check_waiters_at_rest();
     for (auto& [id, n] : world_.nodes())
       if (!n->dead && n->engine->wants_flush()) world_.flush(id);
     for (auto& t : threads_)
@@ -248,12 +260,12 @@ Report Job::run() {
   if (report_.failure.empty()) {
     for (int i = 0; i < 1'000'000 && world_.step(); i++) { resume_done(); look_after_leavers(); }
     alone(finish(*rescuer_));
-    for (auto& [id, asked] : leaving_)
-      if (!world_.node(id).dead) {
-        const auto* why = static_cast<EngineImpl&>(*world_.node(id).engine).holds_up_drain();
-        fail("member " + std::to_string(id) + " never finishes its drain: " + (asked ? why ? why : "it does not say" : "never asked"));
-      }
-    check_owners();
+    for (auto& [id, asked] : leavers_) {
+      const auto* why = static_cast<EngineImpl&>(*world_.node(id).engine).holds_up_drain();
+      fail("member " + std::to_string(id) + " never finishes its drain: " + (asked ? why ? why : "it does not say" : "never asked"));
+    }
+    check_pages();
+    check_queues();
     for (auto& [id, n] : world_.nodes())
       if (!n->dead)
         if (auto why = n->engine->check(2); !why.empty()) fail("member " + std::to_string(id) + ": " + why);
@@ -284,7 +296,22 @@ Report run(const Options& options) { return Job(options).run(); }
 
 std::string replay_command(const Options& o) {
   return "memory_sim --seed " + std::to_string(o.seed) + " --steps " + std::to_string(o.steps) + " --members " + std::to_string(o.members) +
-         " --threads " + std::to_string(o.threads) + (o.churn ? "" : " --no-churn") + (o.pool == Options{}.pool ? "" : " --pool " + std::to_string(o.pool));
+         " --threads " + std::to_string(o.threads) + (o.churn ? "" : " --no-churn") + (o.slow ? " --slow" : "") +
+         (o.pool == kAmplePool ? "" : " --pool " + std::to_string(o.pool)) + " --check " + std::to_string(o.check_level);
+}
+
+Options scenario(uint64_t seed) {
+  std::mt19937_64 random(seed);
+  const auto unit = [&] { return static_cast<double>(random() >> 11) * 0x1p-53; };
+  Options o;
+  o.seed = seed;
+  o.members = static_cast<int>(2 * std::pow(100.5, unit()));  // as many of 2 to 4 as of 100 to 200
+  o.threads = std::max(10, o.members + static_cast<int>(unit() * o.members));
+  o.steps = 10'000 + 50 * o.members;
+  o.slow = random() % 2;
+  o.check_level = o.members <= 8 ? 2 : 1;
+  if (o.members >= 4 && o.members <= 12 && random() % 3 == 0) o.pool = 6'000;  // not enough for what lies in them: copies go, pages move
+  return o;
 }
 
 }  // namespace dmi::memory::sim

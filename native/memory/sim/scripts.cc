@@ -31,7 +31,10 @@ Script Job::map(Thread& t, int64_t page_size, int64_t pages, GlobalAddr& addr) {
 }
 
 Script Job::setup(Thread& t) {
-  for (auto [size, pages] : {std::pair{16, 3}, {24, 4}, {2048, 2}}) {
+  // More pages for more threads: a history of very many operations at once cannot be checked.
+  const int64_t scale = std::max<int64_t>(1, options_.threads / 16);
+  for (auto [size, few] : {std::pair{16, 3}, {24, 4}, {2048, 2}}) {
+    const auto pages = few * scale;
     auto& m = maps_.emplace_back();
     m.page_size = size;
     m.pages = pages;
@@ -39,9 +42,9 @@ Script Job::setup(Thread& t) {
     m.histories.resize(static_cast<size_t>(pages));
   }
   big_.page_size = 5000;
-  big_.pages = 3;
-  co_await map(t, 5000, 3, big_.addr);
-  big_.histories.resize(3);
+  big_.pages = 3 * scale;
+  co_await map(t, 5000, big_.pages, big_.addr);
+  big_.histories.resize(static_cast<size_t>(big_.pages));
   watched_.page_size = 8;
   watched_.pages = 2;
   co_await map(t, 8, 2, watched_.addr);
@@ -179,7 +182,7 @@ Script Job::page_op(Thread& t, bool only_read) {
 
 // Whole pages filled with one number: reads must never see two.
 Script Job::big_op(Thread& t) {
-  const auto page = random(3);
+  const auto page = random(static_cast<uint64_t>(big_.pages));
   const auto addr = big_.addr + static_cast<int64_t>(page) * 5000;
   auto& history = big_.histories[page];
   PageOp h;

@@ -70,20 +70,22 @@ void World::remove(MemberId id) { infos_.erase(id); }
 void World::kill(MemberId id) {
   node(id).dead = true;
   infos_.erase(id);
+  slow_.erase(id);
   std::erase_if(busy_, [&](auto& w) { return w.first == id || w.second == id; });
   for (auto& [ends, wire] : wires_)
     if (ends.first == id || ends.second == id) wire.frames.clear();
 }
 
 bool World::quiet(MemberId id) const {
-  for (auto& [ends, wire] : wires_)
-    if (ends.first == id && !wire.frames.empty()) return false;
+  for (auto at = wires_.lower_bound({id, 0}); at != wires_.end() && at->first.first == id; ++at)
+    if (!at->second.frames.empty()) return false;
   return true;
 }
 
 void World::retire(MemberId id) {
   node(id).dead = true;
   infos_.erase(id);
+  slow_.erase(id);
   std::erase_if(busy_, [&](auto& w) { return w.second == id; });
   for (auto& [ends, wire] : wires_)
     if (ends.second == id) wire.frames.clear();
@@ -105,6 +107,7 @@ void World::take(Node& n, Outbox& out) {
     wire.frames.push_back(std::move(s.frame));
     busy_.emplace_back(n.id, s.to);
   }
+  if (!out.done.empty() && n.done.empty()) with_done_.push_back(n.id);
   for (auto* op : out.done) {
     n.done.push_back(op);
     done_.insert(op);
@@ -185,7 +188,9 @@ void World::deliver(MemberId from, MemberId to) {
 
 bool World::step() {
   if (busy_.empty()) return false;
-  const auto at = rng_() % busy_.size();
+  auto at = rng_() % busy_.size();
+  if (!slow_.empty())
+    for (int again = 0; again < 8 && (slow_.count(busy_[at].first) || slow_.count(busy_[at].second)); again++) at = rng_() % busy_.size();
   const auto [from, to] = busy_[at];
   busy_[at] = busy_.back();
   busy_.pop_back();

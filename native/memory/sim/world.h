@@ -9,6 +9,7 @@
 #include <random>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "memory/core/engine.h"
@@ -48,6 +49,10 @@ class World {
   void flush(MemberId at);
   void drain(MemberId at);
 
+  // What a slow member sends and receives waits while anything else can be delivered, nearly always.
+  void set_slow(MemberId id, bool slow) { slow ? (void)slow_.insert(id) : (void)slow_.erase(id); }
+  size_t slow() const { return slow_.size(); }
+
   bool step();                        // one random delivery; false: nothing is in flight
   void settle(int limit = 1'000'000); // until nothing is in flight
   void wait(Op* op, MemberId at);     // until it is done there; throws when nothing is in flight any more
@@ -66,6 +71,8 @@ class World {
   std::function<void(Node&, FunctionCall*)> run_function;
   std::function<bool(World&, MemberId, MemberId, Frame&)> tamper;
   bool is_done(Op* op);               // and forgets it
+  bool any_done() const { return !with_done_.empty(); }
+  std::vector<MemberId> with_done() { return std::exchange(with_done_, {}); }  // members that have completed something since
 
  private:
   void take(Node& n, Outbox& out);
@@ -80,6 +87,8 @@ class World {
   std::map<std::pair<MemberId, MemberId>, Wire> wires_;
   std::vector<std::pair<MemberId, MemberId>> busy_;  // wires with frames; (id, id) stands for a view to apply
   std::set<Op*> done_;
+  std::vector<MemberId> with_done_;
+  std::set<MemberId> slow_;
 };
 
 }  // namespace dmi::memory::sim
