@@ -2,6 +2,7 @@ export { Attachment } from './client/attachment.js';
 export { Client, type ClientOptions } from './client/client.js';
 export { Job, type JobResult, type OutputPiece } from './client/job.js';
 export type { ClusterEvent } from './cluster/events.js';
+export { type Loads, noLoads, noteLoads, type ThreadLoad } from './cluster/loads.js';
 export type { ClusterSettings } from './cluster/state.js';
 export * from './constants.js';
 export { asDmiError, DmiError, type DmiErrorOptions, type ErrorCode } from './errors.js';
@@ -10,6 +11,7 @@ export { defaultImageDir, hashFile, ImageStore, type ImageWriter, MAX_IMAGE } fr
 export { type BalanceOptions, balanceOptions, DEFAULT_BALANCE, POLICIES, type PolicyName } from './plan/options.js';
 export { plan } from './plan/policy.js';
 export type { PlanNode, PlannedMove, PlanThread, Sharing, Snapshot } from './plan/snapshot.js';
+export { placeNew } from './plan/targets.js';
 export { HostMemory } from './recovery/host-memory.js';
 export { Coordinator, type CoordinatorOptions, isLoopback, parseListen } from './server/coordinator.js';
 export {

@@ -7,6 +7,7 @@ import { plot } from '../sim/plot.js';
 import { type Layout, type Summary, simulate } from '../sim/random-address.js';
 import { positive } from '../values.js';
 import { print } from './context.js';
+import { simBalanceCommand } from './sim-balance.js';
 
 interface Flags extends Layout {
   trials: number;
@@ -19,6 +20,7 @@ interface Flags extends Layout {
 
 export function simCommand(program: Command): void {
   const sim = program.command('sim').description('simulations');
+  simBalanceCommand(sim);
   sim
     .command('random-address')
     .description('how many address spaces threads need whose memory lies at random addresses (docs/random-address.md)')

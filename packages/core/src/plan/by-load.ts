@@ -2,8 +2,10 @@ import { Assignment, leastLoaded, type Place, pressure } from './assignment.js';
 import type { BalanceOptions } from './options.js';
 import type { PlannedMove, Snapshot } from './snapshot.js';
 
-/** A move must make the more loaded of its two nodes better by this share. */
-const MIN_GAIN = 0.1;
+/** A plan must make the most loaded node better by this share: more than loads waver. */
+const MIN_GAIN = 0.05;
+/** Less is no difference. */
+const EPSILON = 1e-9;
 /** Nodes below this load per core are not worth moving for. */
 const BUSY = 0.5;
 /** Destinations that are looked at for each thread: the least loaded ones. */
@@ -21,7 +23,7 @@ export function planByLoad(snapshot: Snapshot, { tolerance }: Pick<BalanceOption
   }
   const average = plan.average();
   const before = Math.max(0, ...plan.open.map(place => pressure(place)));
-  if (before > Math.max(BUSY, average * (1 + tolerance))) even(plan, average * (1 + tolerance / 2));
+  if (before > Math.max(BUSY, average * (1 + tolerance))) even(plan, average * (1 + tolerance / 2), before);
   return plan.moves((thread, from, to) => {
     const [was, is] = [loadAtFirst(plan, from), loadAtFirst(plan, to)];
     return `${from.node.id} has ${was} of load per core, ${to.node.id} ${is}; this thread ${plan.load(thread).toFixed(2)}`;
@@ -40,7 +42,7 @@ interface Step {
   to: Place;
 }
 
-function even(plan: Assignment, goal: number): void {
+function even(plan: Assignment, goal: number, before: number): void {
   const steps: Step[] = [];
   for (;;) {
     const fullest = plan.open.reduce<Place | null>(
@@ -53,7 +55,9 @@ function even(plan: Assignment, goal: number): void {
     plan.put(step.thread, step.to);
     steps.push(step);
   }
-  prune(plan, steps, goal);
+  const after = Math.max(...plan.open.map(place => pressure(place)));
+  if (after > before * (1 - MIN_GAIN)) for (const { thread, from } of steps) plan.put(thread, from);
+  else prune(plan, steps, goal);
 }
 
 /** The cheapest move that brings the node to the goal; if there is none, the one that leaves its two nodes the least loaded. */
@@ -71,7 +75,7 @@ function bestStep(plan: Assignment, from: Place, goal: number): Step | null {
     if (held !== null || load <= 0 || plan.origin(thread) !== from) continue;
     for (const to of sinks) {
       const after = Math.max(pressure(from, -load), pressure(to, load));
-      if (after > worst * (1 - MIN_GAIN)) continue;
+      if (after > worst - EPSILON) continue;
       const reached = after <= goal;
       const better =
         best === null ||

@@ -20,8 +20,8 @@ const who = v.union(
 );
 
 export const balanceOptions = v.strictObject({
-  /** A node may be this much above the average before threads are moved for it: 0.2 is 20 %. */
-  tolerance: v.optional(v.pipe(v.number(), v.finite(), v.minValue(0.01), v.maxValue(10)), 0.2),
+  /** A node may be this much above the average before threads are moved for it: 0.15 is 15 %. */
+  tolerance: v.optional(v.pipe(v.number(), v.finite(), v.minValue(0.01), v.maxValue(10)), 0.15),
   /** Seconds between two measurements. */
   interval: v.optional(v.pipe(v.number(), v.finite(), v.minValue(0.1), v.maxValue(3600)), 2),
   /** Seconds that a thread stays where it was put, unless its node is leaving. */
