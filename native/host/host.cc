@@ -498,6 +498,7 @@ nlohmann::json Host::report() {
   uint64_t total = 0, resident = 0;
   statm >> total >> resident;
   return {{"threads", threads},
+          {"clock", static_cast<double>(monotonic_ns()) / 1e9},
           {"rss", resident * kPage},
           {"memory", {{"pagesOwned", s.pages_owned}, {"pagesCached", s.pages_cached}, {"bytesOwned", s.bytes_owned}, {"bytesCached", s.bytes_cached},
                       {"pool", s.pool}, {"shardsHomed", s.shards_homed}, {"messagesSent", s.messages_sent}, {"messagesReceived", s.messages_received},

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { DEFAULT_BALANCE } from '@dmi/core';
 import { afterEach, describe, expect, it } from 'vitest';
+import { balanceFile } from '../src/balance-file.js';
 import { TestCluster } from './harness.js';
 
 const DMI = fileURLToPath(new URL('../bin/dmi.js', import.meta.url));
@@ -27,7 +28,7 @@ function dmi(...args: string[]): Promise<{ status: number; stdout: string; stder
 
 const fast = { ...DEFAULT_BALANCE, interval: 0.2, cooldown: 0.5 };
 /** Four threads on two nodes of a core each, the two on the first node with nearly all the work. */
-const UNEVEN = 'cpu=0.5/0.5/0.05/0.05,until,exit=0';
+const UNEVEN = 'cpu=0.5/0.5/0.01/0.01,until,exit=0';
 
 describe('--balance load', () => {
   it('moves by measured processor time, not by number, and then leaves the threads where they are', async () => {
@@ -139,18 +140,15 @@ describe('--balance-options', () => {
     ['{"sharing": [[0, 1, 5], [0, "x", 5]]}', /balance options in \S+: sharing\.1\.1: neither a thread’s number/],
     ['{"interval": 0}', /balance options in \S+: interval: /],
     ['{', /options\.json is not JSON: /],
-  ])('refuses %s, and names the member', async (text, message) => {
+  ])('refuses %s, and names the member', (text, message) => {
     writeFileSync(join(dir, 'options.json'), text);
-    const { status, stderr } = await dmi(
-      'run',
-      '--local',
-      '1',
-      '--balance-options',
-      join(dir, 'options.json'),
-      '/bin/true',
-    );
-    expect(stderr).toMatch(message);
-    expect(status).toBe(2);
+    expect(() => balanceFile(join(dir, 'options.json'))).toThrow(message);
+  });
+
+  it('fills in what is not said', () => {
+    writeFileSync(join(dir, 'options.json'), '{"weights": {"load": 2}}');
+    const read = balanceFile(join(dir, 'options.json'));
+    expect(read).toEqual({ ...DEFAULT_BALANCE, weights: { load: 2, bytes: 1, hosts: 1, sharing: 1 } });
   });
 
   it('names a file that is not there', async () => {

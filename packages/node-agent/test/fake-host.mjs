@@ -90,6 +90,7 @@ function onMessage(message) {
       return send({
         t: 'report',
         query: message.query,
+        clock: performance.now() / 1000,
         threads: [...threads.values()].map(thread => ({ thread: thread.id, state: 'running', cpuSeconds: used(thread), bytes: thread.size ?? 4096, pinned: null, regions: [] })),
         memory: {},
         rss: 0,

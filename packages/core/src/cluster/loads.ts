@@ -5,7 +5,7 @@ import type { FromHost } from '../wire/host-messages.js';
 type Reported = Extract<FromHost, { t: 'report' }>['threads'];
 
 export interface ThreadLoad {
-  /** When it was heard of last, ms, and where it was then. */
+  /** When it was measured last, ms by the clock of the host where it was then. */
   at: number;
   member: number;
   /** Since its start, seconds. */

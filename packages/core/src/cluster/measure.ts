@@ -26,11 +26,16 @@ export function measure(tx: Tx, job: Job): void {
   }
 }
 
+/** Milliseconds; by the host's clock if it says. Times of different hosts are never compared. */
+export function measuredAt({ clock }: { clock?: number | undefined }, now: number): number {
+  return clock === undefined ? now : clock * 1000;
+}
+
 /** When all have answered it is time to look whether something should move. */
 export function onReport(tx: Tx, job: Job, host: Host, report: Extract<FromHost, { t: 'report' }>): void {
   if (report.query !== QUERY) return;
   const { loads } = job;
-  noteLoads(loads, report.threads, thread => job.threads.get(thread)?.member, tx.now);
+  noteLoads(loads, report.threads, thread => job.threads.get(thread)?.member, measuredAt(report, tx.now));
   if (!loads.waiting.delete(host.member) || loads.waiting.size > 0) return;
   job.balanceAt = tx.now;
   job.touched = true;

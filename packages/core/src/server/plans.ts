@@ -1,4 +1,5 @@
 import { type Loads, noLoads, noteLoads } from '../cluster/loads.js';
+import { measuredAt } from '../cluster/measure.js';
 import { planReport } from '../cluster/plan-report.js';
 import type { Cluster, Job } from '../cluster/state.js';
 import { DmiError } from '../errors.js';
@@ -41,7 +42,12 @@ async function watched(job: Job, reports: Reports): Promise<Loads> {
   const loads = noLoads();
   const note = async () => {
     for (const [, report] of await reports.ask(job.id))
-      noteLoads(loads, report.threads, thread => job.threads.get(thread)?.member, performance.now());
+      noteLoads(
+        loads,
+        report.threads,
+        thread => job.threads.get(thread)?.member,
+        measuredAt(report, performance.now()),
+      );
   };
   await note();
   await new Promise(resolve => setTimeout(resolve, WATCH_MS));

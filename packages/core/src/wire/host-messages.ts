@@ -112,6 +112,8 @@ const unreachable = v.object({ t: v.literal('unreachable'), member: f.member, re
 const report = v.object({
   t: v.literal('report'),
   query: f.id,
+  /** Seconds by the host's monotonic clock: processor time is measured against it, however long the report was under way. */
+  clock: v.optional(f.seconds),
   threads: f.list(
     v.object({
       thread: f.thread,
