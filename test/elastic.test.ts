@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import type { ThreadRow } from '@dmi/core';
+import type { PlanRow, ThreadRow } from '@dmi/core';
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Guests } from './cluster/guests.js';
 import { Processes, until } from './cluster/processes.js';
@@ -116,6 +116,22 @@ describe('an elastic job', () => {
     expect(stderr).toMatch(/thread \d\.1 stays .*: .*socket/);
     expect(status).toBe(0);
     expect((await job.ended).status).toBe(0);
+  });
+
+  it('moves by processor time with --balance load: threads that compute are spread, those that sleep are not counted', async () => {
+    cluster = await Processes.start(['a', 'b']);
+    const options = join(dirname(go), 'balance.json');
+    writeFileSync(options, '{"interval": 0.5, "cooldown": 1}');
+    const load = ['--balance', 'load', '--balance-options', options];
+    const job = cluster.run('-n', '4', ...load, guests.build('busy'), go);
+    const at = () => new Map(cluster.json<ThreadRow[]>('ps').map(({ thread, node }) => [thread, node]));
+    // The two on the first node have all the work.
+    await until('they are apart', () => new Set([at().get('0.1'), at().get('0.2')]).size === 2);
+    const [plan] = cluster.json<PlanRow[]>('plan');
+    expect(plan).toMatchObject({ policy: 'load', measured: 4 });
+    writeFileSync(go, '');
+    expect((await job.ended).status).toBe(0);
+    expect(job.log().filter(event => event.event === 'moved' && event.cause === 'balance').length).toBeGreaterThan(0);
   });
 
   it('runs two jobs side by side on nodes that come and go', async () => {

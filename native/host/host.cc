@@ -488,6 +488,8 @@ nlohmann::json Host::report() {
     if (state == State::Blocked && g->in_operation) doing += std::string(" in ") + operation_name(g->pending->op.kind);
     const std::string pin = g->last_pin;
     g->lock.unlock();
+    // One that has its worker for itself is never interrupted: its time is added up now, for the next report.
+    if (state == State::Running) scheduler_.interrupt(*g);
     uint64_t reserved = 0;
     for (const Extent& e : g->space.extents_copy()) regions.push_back({e.base, e.size}), reserved += e.size;
     threads.push_back({{"thread", g->name()}, {"state", doing}, {"cpuSeconds", static_cast<double>(g->cpu_ticks.load()) / ticks_per_second()},

@@ -119,8 +119,6 @@ const report = v.object({
       thread: f.thread,
       state: f.text,
       cpuSeconds: f.seconds,
-      /** How long it was ready to run and others had the cores; a host may not know. */
-      waitSeconds: v.optional(f.seconds, 0),
       bytes: f.count,
       pinned: v.nullish(f.text, null),
       regions: v.optional(f.list(v.tuple([v.number(), v.number()])), []),
