@@ -34,7 +34,7 @@ describe('an elastic job', () => {
     cluster = await Processes.start(['a', 'b']);
     const job = cluster.run('-n', '8', guests.build('steps'), go, '100');
     await until('the job runs', () => job.stdout.includes('step 5'));
-    await Promise.all([cluster.join('c'), cluster.join('d')]);
+    await Promise.all([cluster.join('c', '--spot', 'sigterm:60'), cluster.join('d')]);
     await until(
       'threads are spread',
       () => JSON.stringify(Object.entries(perNode()).sort()) === '[["a",2],["b",2],["c",2],["d",2]]',

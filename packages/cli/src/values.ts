@@ -25,6 +25,27 @@ export function seconds(value: string): number {
   return n;
 }
 
+const SECONDS: Record<string, number> = { '': 1, s: 1, m: 60, h: 3600 };
+
+/**
+ * Seconds from now: `120`, `120s`, `2m`, or until a time (ISO 8601).
+ * @throws DmiError `usage` for a time in the past
+ */
+export function deadline(value: string): number {
+  const [, digits, unit] = /^(\d+(?:\.\d+)?)\s*([smh]?)$/.exec(value.trim()) ?? [];
+  const at = /^\d{4}-\d\d-\d\dT/.test(value) ? Date.parse(value) : Number.NaN;
+  const left = digits === undefined ? (at - Date.now()) / 1000 : Number(digits) * (SECONDS[unit ?? ''] ?? Number.NaN);
+  if (Number.isNaN(left)) throw new InvalidArgumentError('write 120s, 2m, or a time like 2030-01-31T12:00:00Z.');
+  if (left > 0) return left;
+  throw new DmiError(
+    'usage',
+    digits === undefined
+      ? `the deadline ${value} is in the past (${Math.round(-left)} s ago)`
+      : `the deadline ${value} leaves no time`,
+    { hint: 'give the time it has, like 120s, or leave --deadline out' },
+  );
+}
+
 /** The join token: from the file named, or DMI_TOKEN, or none. @throws DmiError `usage` */
 export function readToken(file: string | undefined): string | null {
   if (file === undefined) return process.env.DMI_TOKEN || null;

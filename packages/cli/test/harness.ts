@@ -48,13 +48,12 @@ export class TestCluster {
     writeFileSync(join(this.#dir, 'go'), '');
   }
 
-  /** Submits a script for the fake host (see fake-host.mjs); `until` in it waits for `go()`. */
-  async submit(
-    n: number,
+  async program(
     script: string,
+    n = 1,
     env: Record<string, string> = {},
     options: Partial<SpecOptions> = {},
-  ): Promise<{ job: Job; output: string[]; spec: JobSpec }> {
+  ): Promise<{ spec: JobSpec; sources: ReadonlyMap<string, string> }> {
     const program = await loadProgram('/bin/true');
     const spec = makeSpec(program, ['true', script.replace('until', `until=${join(this.#dir, 'go')}`)], {
       n,
@@ -64,10 +63,19 @@ export class TestCluster {
       ...options,
     });
     spec.env = Object.entries(env).map(([name, value]) => `${name}=${value}`);
+    return { spec, sources: program.sources };
+  }
+
+  /** Submits a script for the fake host (see fake-host.mjs); `until` in it waits for `go()`. */
+  async submit(
+    n: number,
+    script: string,
+    env: Record<string, string> = {},
+    options: Partial<SpecOptions> = {},
+  ): Promise<{ job: Job; output: string[]; spec: JobSpec }> {
+    const { spec, sources } = await this.program(script, n, env, options);
     const output: string[] = [];
-    const job = await this.client.submit(spec, program.sources, piece =>
-      output.push(Buffer.from(piece.data).toString()),
-    );
+    const job = await this.client.submit(spec, sources, piece => output.push(Buffer.from(piece.data).toString()));
     return { job, output, spec };
   }
 

@@ -119,8 +119,9 @@ export class Model {
     return job;
   }
 
-  drain(node: string): void {
-    this.input({ type: 'drain', waiter: { client: 'c', request: 2 }, node });
+  drain(node: string, deadline: number | null = null): void {
+    const waiter = { client: 'c', request: 2 };
+    this.input({ type: 'drain', waiter, node, deadline, partial: true, sizes: [] });
   }
 
   keep(node: string): void {

@@ -23,6 +23,7 @@ import { type HostExit, HostProcess } from './host-process.js';
 import { ImageFetcher } from './images.js';
 import { cpuFeatures, defaultCores, defaultMemory, defaultName } from './machine.js';
 import { Retained } from './retained.js';
+import { type SpotSource, watchSpot } from './spot/source.js';
 
 export interface AgentOptions {
   /** The coordinator, `ws://host:port`. */
@@ -40,6 +41,8 @@ export interface AgentOptions {
   retryMs?: number;
   firstMs?: number;
   log?: Logger;
+  /** Where notices come from that this machine will be taken away. */
+  spot?: SpotSource;
   /** What to claim to be; for tests. */
   version?: string;
 }
@@ -73,7 +76,9 @@ export class Agent {
   /** By job. */
   readonly #retained = new Map<string, Retained>();
   readonly #outcomes: JobOutcome[] = [];
-  #leaving: string | null = null;
+  /** Why, and by when (of performance.now()). */
+  #leaving: { reason: string; by: number | null } | null = null;
+  #unwatch: () => void = () => {};
   readonly #log: Logger;
   readonly #binary: string;
   readonly #ended: Promise<AgentEnd>;
@@ -106,7 +111,7 @@ export class Agent {
       onBack: fresh => {
         this.#log.info(fresh ? 'back, with a coordinator that was restarted' : 'back');
         this.#images.reconnected();
-        if (fresh && this.#leaving !== null) this.#connection.send({ t: 'leave', reason: this.#leaving });
+        if (fresh) this.#leaveAgain();
       },
       onLost: error => void this.#lost(error),
       ...(options.version === undefined ? {} : { version: options.version }),
@@ -125,6 +130,7 @@ export class Agent {
       agent.#connection.close();
       throw error;
     }
+    agent.#watch(options.spot ?? { kind: 'none' });
     agent.#log.info({ node: agent.name, host: agent.#binary }, `joined as ${agent.name}`);
     return agent;
   }
@@ -143,10 +149,32 @@ export class Agent {
     return [...this.#slots.values()].flatMap(slot => slot.process?.pid ?? []);
   }
 
-  /** Asks to leave: threads and memory go to other nodes first. `ended` resolves when that is done. */
-  leave(reason: string): void {
-    this.#leaving = reason;
-    this.#connection.send({ t: 'leave', reason });
+  /**
+   * Asks to leave: threads and memory go to other nodes first. `ended` resolves when that is done.
+   * @param seconds until the machine is gone, if that is known
+   */
+  leave(reason: string, seconds: number | null = null): void {
+    const by = seconds === null ? null : performance.now() + seconds * 1000;
+    this.#leaving = { reason, by };
+    this.#connection.send({ t: 'leave', reason, seconds });
+  }
+
+  #leaveAgain(): void {
+    if (this.#leaving === null) return;
+    const { reason, by } = this.#leaving;
+    const seconds = by === null ? null : Math.max(0, (by - performance.now()) / 1000);
+    this.#connection.send({ t: 'leave', reason, seconds });
+  }
+
+  /** A notice that this machine will be taken away makes the node leave in time. */
+  #watch(source: SpotSource): void {
+    this.#unwatch = watchSpot(source, {
+      log: this.#log,
+      onNotice: ({ reason, seconds }) => {
+        this.#log.warn({ node: this.name, seconds }, `${reason}; leaving within ${seconds.toFixed(0)} s`);
+        this.leave(reason, seconds);
+      },
+    });
   }
 
   /** Ends at once: hosts are stopped, their jobs fail. */
@@ -333,6 +361,7 @@ export class Agent {
       await new Promise(resolve => setTimeout(resolve, 20));
     }
     if (this.#valve) clearInterval(this.#valve);
+    this.#unwatch();
     this.#connection.close();
     this.#end(end);
   }

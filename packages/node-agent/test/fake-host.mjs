@@ -2,7 +2,7 @@
 // A stand-in for dmi-host that speaks its control channel, for tests of the agent and the coordinator alone. "Threads" are
 // timers; they travel between fake hosts over TCP. argv[1] of the job is a script of words separated by commas:
 //   print  sleep=SECONDS  until=FILE (that it is there)  exit=STATUS  crash  fault  spawn=N
-//   cpu=A/B/… (from now on the first thread uses A of a core, the second B, …; only in what it reports)  size=BYTES
+//   cpu=A/B/… (from now on the first thread uses A of a core, the second B, …; only in what it reports)  size=BYTES/BYTES/…
 // The environment of the job sets: FAKE_COLLIDE=N (the first N moves into a member that is not lite collide),
 // FAKE_BUSY=N (the first N moves are refused as busy), FAKE_BUILD_node=ID (build id), FAKE_DEAF=1 (ignores stop and SIGTERM).
 import { existsSync } from 'node:fs';
@@ -120,7 +120,7 @@ function proceed(thread) {
   if (verb === 'print') send({ t: 'output', thread: thread.id, stream: 1, data: Buffer.from(`${thread.id} on ${job.node}\n`) });
   if (verb === 'flood') for (let i = 0; i < Number(value); i++) send({ t: 'output', thread: thread.id, stream: 1, data: Buffer.alloc(65536, 'x\n') });
   if (verb === 'cpu') Object.assign(thread, { share: Number(value.split('/')[thread.rank] ?? 0), since: performance.now() });
-  if (verb === 'size') thread.size = Number(value);
+  if (verb === 'size') thread.size = Number(value.split('/')[thread.rank] ?? 4096);
   if (verb === 'crash') process.kill(process.pid, 'SIGKILL');
   if (verb === 'fault') send({ t: 'fault', thread: thread.id, signal: 'SIGSEGV', address: '0x10', pc: '0x1234', symbol: 'step', text: '' });
   if (verb === 'spawn') {
@@ -145,7 +145,7 @@ function proceed(thread) {
 
 function move({ move, thread: id, to }) {
   const thread = threads.get(id);
-  const answer = (ok, code, reason = '') => send({ t: 'moved', move, thread: id, ok, code, reason, bytes: 4096, seconds: 0.001, pauseSeconds: 0.0005, moves: (thread?.moves ?? 0) + 1 });
+  const answer = (ok, code, reason = '') => send({ t: 'moved', move, thread: id, ok, code, reason, bytes: thread?.size ?? 4096, seconds: 0.001, pauseSeconds: 0.0005, moves: (thread?.moves ?? 0) + 1 });
   if (!thread) return answer(false, 'gone', 'it has exited');
   if (busy-- > 0) return answer(false, 'busy', 'it is in a call');
   const peer = peers.get(to);

@@ -1,5 +1,5 @@
 import { DEFAULT_ADDRESS, GRACE_MS } from '@dmi/core';
-import { Agent } from '@dmi/node-agent';
+import { Agent, parseSpot, type SpotSource } from '@dmi/node-agent';
 import type { Command } from 'commander';
 import { EXIT, Exit, explain } from '../exit.js';
 import { makeLog } from '../logging.js';
@@ -15,8 +15,16 @@ interface Flags {
   dataAddress?: string;
   tokenFile?: string;
   retry: number;
+  spot: SpotSource;
   logLevel: string;
 }
+
+const HELP = `
+Ctrl-C (SIGTERM) drains the node: its threads and memory move to the others, then it leaves. A second one stops at once.
+
+Spot machines: --spot aws, gce or azure asks the cloud's metadata service; a notice becomes a drain with its deadline.
+(aws=URL asks a service elsewhere.) --spot file:PATH watches for a file that says how many seconds are left, or a time; --spot sigterm:30 takes SIGTERM as a
+notice that 30 s are left.`;
 
 export function agentCommand(program: Command): void {
   program
@@ -37,11 +45,14 @@ export function agentCommand(program: Command): void {
       seconds,
       GRACE_MS / 1000,
     )
-    .option('--log-level <level>', 'trace, debug, info, warn, error', 'info')
-    .addHelpText(
-      'after',
-      '\nCtrl-C (SIGTERM) drains the node: its threads and memory move to the others, then it leaves. A second one stops at once.',
+    .option(
+      '--spot <source>',
+      'leave in time when this machine is going to be taken away: aws, gce, azure, file:PATH, sigterm:SECONDS or none',
+      parseSpot,
+      { kind: 'none' },
     )
+    .option('--log-level <level>', 'trace, debug, info, warn, error', 'info')
+    .addHelpText('after', HELP)
     .action(async (flags: Flags) => {
       const { name, cores, memory, dataAddress } = flags;
       const agent = await Agent.start({
@@ -49,6 +60,7 @@ export function agentCommand(program: Command): void {
         token: readToken(flags.tokenFile),
         retryMs: flags.retry * 1000,
         log: await makeLog('agent', flags.logLevel),
+        spot: flags.spot,
         ...(name === undefined ? {} : { name }),
         ...(cores === undefined ? {} : { cores }),
         ...(memory === undefined ? {} : { memory }),
@@ -56,7 +68,8 @@ export function agentCommand(program: Command): void {
       });
       await print(`${agent.name}\n`);
       const forget = onSignals((signal, times) => {
-        if (times === 1) agent.leave(signal);
+        const notice = flags.spot.kind === 'sigterm' && signal === 'SIGTERM' ? flags.spot.seconds : null;
+        if (times === 1) agent.leave(signal, notice);
         else void agent.stop();
       });
       const end = await agent.ended;

@@ -1,5 +1,7 @@
+import { type ClusterEvent, DmiError } from '@dmi/core';
 import { type Command, Option } from 'commander';
 import { bytes } from '../show/table.js';
+import { deadline } from '../values.js';
 import { type ClientFlags, clientOptions, print, say, withClient } from './context.js';
 
 type Flags = ClientFlags & { output: 'table' | 'json' };
@@ -14,30 +16,10 @@ export function controlCommands(program: Command): void {
   control(program, 'drain', 'move everything off a node; it leaves when nothing is left on it')
     .argument('<node>', "the node's name, or enough of it")
     .option('--cancel', 'take the drain back: the node stays')
-    .action(async (node: string, flags: Flags & { cancel?: boolean }) => {
-      if (flags.cancel) {
-        const kept = await withClient(flags, client => client.keep(node));
-        await print(flags.output === 'json' ? `${JSON.stringify(kept)}\n` : `${kept.node} stays\n`);
-        return;
-      }
-      const result = await withClient(flags, async client => {
-        await client.subscribe(event => {
-          if (event.event === 'drain-started') say(`draining ${event.node}: ${event.threads} threads`);
-          if (event.event === 'moved' && event.cause === 'drain')
-            say(`  thread ${event.thread} -> ${event.to}, ${bytes(event.bytes)}`);
-          if (event.event === 'move-failed' && event.cause === 'drain') {
-            const { thread, reason } = event;
-            say(`  ${reason.includes(thread) ? reason : `thread ${thread} stays for now: ${reason}`}`);
-          }
-        });
-        return client.drain(node);
-      });
-      await print(
-        flags.output === 'json'
-          ? `${JSON.stringify(result)}\n`
-          : `${result.node} drained in ${result.seconds.toFixed(2)} s\n`,
-      );
-    });
+    .option('--deadline <when>', 'when the machine is gone: 120s, 2m, or a time like 2030-01-31T12:00:00Z', deadline)
+    .option('--partial', 'with --deadline: begin even if not everything can be saved in time')
+    .addHelpText('after', DRAIN_HELP)
+    .action(drain);
   control(program, 'kill', 'end a job')
     .argument('<job>', "the job's id, or enough of it")
     .action(async (job: string, flags: Flags) => {
@@ -54,4 +36,56 @@ export function controlCommands(program: Command): void {
       const text = `${result.thread}: ${from} -> ${to}, ${bytes(result.bytes)} in ${seconds.toFixed(3)} s\n`;
       await print(flags.output === 'json' ? `${JSON.stringify(result)}\n` : text);
     });
+}
+
+const DRAIN_HELP = `
+  dmi drain n3                      as long as it takes; returns when the node has left
+  dmi drain n3 --deadline 120s      refused at once if what is on it cannot be moved by then, as far as moves were measured
+  dmi drain n3 --deadline 30s --partial    saves what fits, the smallest threads first
+
+With a deadline the largest threads go first while everything fits, else the smallest. When the time is up, what could not be
+saved is listed with the reason, the exit status is 4, and the drain goes on (dmi drain n3 --cancel takes it back).`;
+
+type Overdue = Extract<ClusterEvent, { event: 'drain-overdue' }>;
+
+async function drain(
+  node: string,
+  flags: Flags & { cancel?: boolean; deadline?: number; partial?: boolean },
+): Promise<void> {
+  const { cancel, deadline, partial = false, output } = flags;
+  if (cancel) {
+    const kept = await withClient(flags, client => client.keep(node));
+    await print(output === 'json' ? `${JSON.stringify(kept)}\n` : `${kept.node} stays\n`);
+    return;
+  }
+  if (partial && deadline === undefined)
+    throw new DmiError('usage', '--partial goes with --deadline', { hint: 'see: dmi drain --help' });
+  let overdue: Overdue | null = null;
+  try {
+    const result = await withClient(flags, async client => {
+      await client.subscribe(event => {
+        progress(event);
+        if (event.event === 'drain-overdue' && event.node.startsWith(node)) overdue = event;
+      });
+      return client.drain(node, deadline === undefined ? {} : { deadline, partial });
+    });
+    const text = `${result.node} drained in ${result.seconds.toFixed(2)} s\n`;
+    await print(output === 'json' ? `${JSON.stringify(result)}\n` : text);
+  } catch (error) {
+    const late = overdue as Overdue | null;
+    if (late && output === 'json') await print(`${JSON.stringify(late)}\n`);
+    for (const { job, thread, bytes: size, reason } of late?.left ?? [])
+      say(`  not saved: thread ${thread} of job ${job}, ${bytes(size)}: ${reason}`);
+    throw error;
+  }
+}
+
+function progress(event: ClusterEvent): void {
+  if (event.event === 'drain-started') say(`draining ${event.node}: ${event.threads} threads`);
+  if (event.event === 'moved' && event.cause === 'drain')
+    say(`  thread ${event.thread} -> ${event.to}, ${bytes(event.bytes)}`);
+  if (event.event === 'move-failed' && event.cause === 'drain') {
+    const { thread, reason } = event;
+    say(`  ${reason.includes(thread) ? reason : `thread ${thread} stays for now: ${reason}`}`);
+  }
 }

@@ -5,7 +5,7 @@ import { type ClientFlags, clientOptions, type FormatFlags, print, say, withClie
 
 const NODES: Column<NodeRow>[] = [
   { head: 'NAME', cell: row => row.name },
-  { head: 'STATE', cell: row => (row.link === 'down' ? 'disconnected' : row.state) },
+  { head: 'STATE', cell: row => state(row) },
   { head: 'CORES', cell: row => String(row.cores), right: true },
   { head: 'MEMORY', cell: row => bytes(row.memory), right: true },
   { head: 'THREADS', cell: row => String(row.threads), right: true },
@@ -14,6 +14,10 @@ const NODES: Column<NodeRow>[] = [
   { head: 'HOSTNAME', cell: row => row.hostname, wide: true },
   { head: 'VERSION', cell: row => row.version, wide: true },
 ];
+function state({ link, state, leaves }: NodeRow): string {
+  if (link === 'down') return 'disconnected';
+  return leaves === null ? state : `${state} (${Math.ceil(leaves)} s left)`;
+}
 const JOBS: Column<JobRow>[] = [
   { head: 'JOB', cell: row => row.job },
   { head: 'PROGRAM', cell: row => row.name },

@@ -120,9 +120,16 @@ export class Client {
     return this.call('plan', { job: options.job ?? null, policy: options.policy ?? null }) as Promise<PlanRow[]>;
   }
 
-  /** Resolves when the node has given everything away and left. */
-  drain(node: string): Promise<{ node: string; seconds: number }> {
-    return this.call('drain', { node }) as Promise<{ node: string; seconds: number }>;
+  /**
+   * Resolves when the node has given everything away and left.
+   * @param options deadline: seconds that it has; refused if that is too short, unless `partial`
+   */
+  drain(
+    node: string,
+    options: { deadline?: number; partial?: boolean } = {},
+  ): Promise<{ node: string; seconds: number }> {
+    const { deadline = null, partial = false } = options;
+    return this.call('drain', { node, deadline, partial }) as Promise<{ node: string; seconds: number }>;
   }
 
   /** Takes a drain back: the node stays. */

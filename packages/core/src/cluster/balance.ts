@@ -2,6 +2,7 @@ import { planShifts } from '../plan/moves.js';
 import type { NodeLoad } from '../plan/targets.js';
 import type { MoveCause } from '../wire/host-messages.js';
 import { carryOut } from './carry-out.js';
+import { inOrder } from './deadline.js';
 import { goesByLoad } from './measure.js';
 import { avoids, extraHost, startMove } from './moves.js';
 import type { Host, Job, Thread } from './state.js';
@@ -89,7 +90,7 @@ function shiftThreads(tx: Tx, job: Job, from: Place, to: Host, wanted: number): 
   // Extra hosts are emptied first, so that they can go.
   const sources = [...from.hosts].sort((a, b) => Number(b.lite) - Number(a.lite) || a.member - b.member);
   for (const source of sources) {
-    for (const id of source.threads) {
+    for (const id of inOrder(tx, job, tx.cluster.nodes.get(from.load.id), source.threads)) {
       if (left === 0 || source.leaving >= limit) break;
       const thread = job.threads.get(id);
       if (!thread || thread.move !== null || !mayMove(tx, thread, from.load.open)) continue;

@@ -1,6 +1,7 @@
 import type { AgentBody, CoordinatorBody, HostReport, JobOutcome, NodeInfo } from '../wire/agent-messages.js';
 import type { ViewChange } from '../wire/host-messages.js';
 import type { JobSpec } from '../wire/job-spec.js';
+import type { HostSizes } from './deadline.js';
 import type { Waiter } from './state.js';
 
 /** What happens to the cluster. Time comes with the event: the transition function has no clock. */
@@ -12,7 +13,15 @@ export type ClusterInput = { now: number } & (
   | { type: 'submit'; waiter: Waiter; job: string; key: Uint8Array; spec: JobSpec }
   | { type: 'watch'; waiter: Waiter; job: string }
   | { type: 'kill'; waiter: Waiter; job: string }
-  | { type: 'drain'; waiter: Waiter; node: string }
+  /** `deadline`: seconds from now; `sizes`: what its hosts say then. */
+  | {
+      type: 'drain';
+      waiter: Waiter;
+      node: string;
+      deadline: number | null;
+      partial: boolean;
+      sizes: readonly HostSizes[];
+    }
   | { type: 'keep'; waiter: Waiter; node: string }
   | { type: 'move'; waiter: Waiter; job: string | null; thread: string; node: string }
   | { type: 'attach'; waiter: Waiter; job: string }
@@ -42,6 +51,14 @@ export type ClusterEvent = { time: number } & (
   | { event: 'link'; node: string; state: 'up' | 'down' }
   | { event: 'drain-started'; node: string; threads: number }
   | { event: 'drain-cancelled'; node: string }
+  /** The time is up, and these are still there. */
+  | {
+      event: 'drain-overdue';
+      node: string;
+      threads: number;
+      bytes: number;
+      left: { job: string; thread: string; bytes: number; reason: string }[];
+    }
   | { event: 'drain-finished'; node: string; seconds: number }
   | { event: 'job'; job: string; state: string; status: number | null; reason: string | null; seconds: number }
   | { event: 'member'; job: string; member: number; node: string | null; state: string; lite: boolean; epoch: number }

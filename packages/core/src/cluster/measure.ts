@@ -6,6 +6,8 @@ import type { Tx } from './tx.js';
 
 /** Marks the reports that are for balancing; those that clients ask for have other names. */
 const QUERY = 'load';
+/** The same, of one node that is to be empty in time. */
+export const SIZES = 'size';
 
 /** Does the policy go by what threads use? */
 export function goesByLoad(policy: PolicyName): boolean {
@@ -33,10 +35,10 @@ export function measuredAt({ clock }: { clock?: number | undefined }, now: numbe
 
 /** When all have answered it is time to look whether something should move. */
 export function onReport(tx: Tx, job: Job, host: Host, report: Extract<FromHost, { t: 'report' }>): void {
-  if (report.query !== QUERY) return;
+  if (report.query !== QUERY && report.query !== SIZES) return;
   const { loads } = job;
   noteLoads(loads, report.threads, thread => job.threads.get(thread)?.member, measuredAt(report, tx.now));
-  if (!loads.waiting.delete(host.member) || loads.waiting.size > 0) return;
+  if (report.query !== QUERY || !loads.waiting.delete(host.member) || loads.waiting.size > 0) return;
   job.balanceAt = tx.now;
   job.touched = true;
 }

@@ -1,4 +1,5 @@
 import type { FromHost, MoveCause } from '../wire/host-messages.js';
+import { noteRate } from './deadline.js';
 import { spawnHost } from './hosts.js';
 import { advanceMove } from './lifecycle.js';
 import type { Host, Job, Move, Thread, Waiter } from './state.js';
@@ -85,6 +86,7 @@ export function onMoved(tx: Tx, job: Job, message: Extract<FromHost, { t: 'moved
     if (thread && to) relocate(job, thread, to, message.moves ?? 0);
     if (thread) thread.movedAt = tx.now;
     const { bytes, seconds, pauseSeconds } = message;
+    noteRate(tx.cluster, bytes ?? 0, seconds ?? 0);
     tx.publish({
       event: 'moved',
       job: job.id,

@@ -16,6 +16,8 @@ export function addNode(tx: Tx, name: string, info: NodeInfo): Node {
     joinedAt: tx.now,
     wantsLeave: null,
     drainStartedAt: null,
+    leaveBy: null,
+    overdue: false,
     waiters: [],
   };
   tx.cluster.nodes.set(name, node);
@@ -129,6 +131,8 @@ export function cancelDrain(tx: Tx, node: Node): void {
   advanceNode(node, 'active', node.name);
   node.drainStartedAt = null;
   node.wantsLeave = null;
+  node.leaveBy = null;
+  node.overdue = false;
   for (const waiter of node.waiters) tx.refuse(waiter, 'cancelled', `the drain of node ${node.name} was cancelled`);
   node.waiters = [];
   tx.publish({ event: 'drain-cancelled', node: node.name });

@@ -1,6 +1,8 @@
 import { DmiError } from '../errors.js';
 import { resolvePrefix } from '../ids.js';
 import type { JobSpec } from '../wire/job-spec.js';
+import { checkDeadline, setDeadline } from './deadline.js';
+import type { ClusterInput } from './events.js';
 import { hostGone, spawnHost } from './hosts.js';
 import { endJob, publishJob } from './job-end.js';
 import { advanceHost } from './lifecycle.js';
@@ -52,10 +54,15 @@ export function kill(tx: Tx, waiter: Waiter, wanted: string): void {
   endJob(tx, job, 'cancelled', null, 'it was cancelled');
 }
 
-export function drain(tx: Tx, waiter: Waiter, wanted: string): void {
+export function drain(tx: Tx, request: Extract<ClusterInput, { type: 'drain' }>): void {
+  const { waiter, node: wanted, deadline, partial, sizes } = request;
   const name = resolvePrefix('node', wanted, tx.cluster.nodes.keys());
   const node = tx.cluster.nodes.get(name);
-  if (node) drainNode(tx, node, waiter);
+  if (!node) return;
+  if (deadline !== null) checkDeadline(tx, node, deadline, sizes, partial);
+  drainNode(tx, node, waiter);
+  // Refused for another reason: then it has no deadline either.
+  if (deadline !== null && node.state === 'draining') setDeadline(tx, node, deadline);
 }
 
 /** Takes a drain back. */

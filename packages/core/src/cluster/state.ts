@@ -40,6 +40,8 @@ export interface Cluster {
   jobs: Map<string, Job>;
   /** Hosts or nodes have come or gone: draining nodes may be free to leave. */
   unsettled: boolean;
+  /** Bytes per second of moves so far; null: none has been measured. */
+  moveRate: number | null;
   /** Jobs that are over, latest last, bounded. */
   history: JobOutcome[];
 }
@@ -55,6 +57,10 @@ export interface Node {
   /** The agent has asked to leave; granted as soon as the last-node rule allows. */
   wantsLeave: string | null;
   drainStartedAt: number | null;
+  /** When the machine is gone, ms; null: it stays as long as it takes. */
+  leaveBy: number | null;
+  /** That time has come, and what was left has been reported. */
+  overdue: boolean;
   /** Requests of clients that wait until the node has left. */
   waiters: Waiter[];
 }
@@ -197,6 +203,7 @@ export function emptyCluster(settings: Partial<ClusterSettings> = {}): Cluster {
     nodes: new Map(),
     jobs: new Map(),
     unsettled: false,
+    moveRate: null,
     history: [],
   };
 }

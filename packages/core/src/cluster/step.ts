@@ -1,6 +1,7 @@
 import { asDmiError } from '../errors.js';
 import type { AgentBody } from '../wire/agent-messages.js';
 import type { FromHost } from '../wire/host-messages.js';
+import { setDeadline, settleDeadlines } from './deadline.js';
 import type { ClusterInput, Effect } from './events.js';
 import { hostGone, onHello, onHostExited } from './hosts.js';
 import { endJob } from './job-end.js';
@@ -78,7 +79,7 @@ function apply(tx: Tx, input: ClusterInput): void {
       requests.kill(tx, input.waiter, input.job);
       return;
     case 'drain':
-      requests.drain(tx, input.waiter, input.node);
+      requests.drain(tx, input);
       return;
     case 'keep':
       requests.keep(tx, input.waiter, input.node);
@@ -123,6 +124,7 @@ function onAgent(tx: Tx, name: string, body: AgentBody): void {
   if (!node) return;
   if (body.t === 'leave') {
     node.wantsLeave = body.reason;
+    if (body.seconds != null) setDeadline(tx, node, body.seconds);
     tx.cluster.unsettled = true;
     tx.log('info', `node ${name} wants to leave: ${body.reason}`, { node: name });
     requestLeave(tx, node);
@@ -198,6 +200,7 @@ function onTick(tx: Tx): void {
   const { cluster } = tx;
   cluster.unsettled = true;
   const { graceMs, ownerGraceMs, spawnMs } = cluster.settings;
+  settleDeadlines(tx);
   for (const node of [...cluster.nodes.values()]) {
     if (node.downSince === null || tx.now - node.downSince < graceMs) continue;
     nodeDead(tx, node, `no connection for ${graceMs / 1000} s`);

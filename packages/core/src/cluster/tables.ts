@@ -5,9 +5,10 @@ import type { Cluster } from './state.js';
 
 export function nodeRows(cluster: Cluster): NodeRow[] {
   const rows = new Map<string, NodeRow>();
-  for (const { name, state, link, info } of cluster.nodes.values()) {
+  for (const { name, state, link, info, leaveBy } of cluster.nodes.values()) {
     const { cores, memory, address, hostname, version } = info;
-    rows.set(name, { name, state, link, cores, memory, threads: 0, hosts: 0, address, hostname, version });
+    const leaves = leaveBy === null ? null : Math.max(0, (leaveBy - cluster.now) / 1000);
+    rows.set(name, { name, state, link, cores, memory, threads: 0, hosts: 0, address, hostname, version, leaves });
   }
   for (const job of cluster.jobs.values()) {
     for (const host of job.hosts.values()) {

@@ -57,8 +57,11 @@ export class ImageStore {
       throw new DmiError('image', `image ${hash.slice(0, 12)}: ${total} bytes are more than the allowed ${MAX_IMAGE}`);
     const path = this.path(hash);
     const part = join(dirname(path), `.${hash}.${randomBytes(6).toString('hex')}.part`);
-    await mkdir(dirname(path), { recursive: true });
-    const file = await open(part, 'wx', 0o444);
+    const file = await mkdir(dirname(path), { recursive: true })
+      .then(() => open(part, 'wx', 0o444))
+      .catch(cause => {
+        throw storeError(hash, this.dir, cause);
+      });
     return new ImageWriter(hash, total, file, part, path, () => this.#checked.add(hash));
   }
 
@@ -96,7 +99,7 @@ export class ImageWriter {
     return this.#offset;
   }
 
-  /** @throws DmiError `image` if the piece is not the next one or too much */
+  /** @throws DmiError `image` if the piece is not the next one or too much, or cannot be written */
   async write(offset: number, data: Uint8Array): Promise<void> {
     if (offset !== this.#offset || offset + data.length > this.total) {
       await this.abort();
@@ -107,7 +110,14 @@ export class ImageWriter {
     }
     this.#offset += data.length;
     this.#sum.update(data);
-    await this.file.write(data, 0, data.length, offset);
+    try {
+      // Where a disk is nearly full, a part may be written without an error.
+      for (let at = 0; at < data.length; )
+        at += (await this.file.write(data, at, data.length - at, offset + at)).bytesWritten;
+    } catch (cause) {
+      await this.abort();
+      throw storeError(this.hash, dirname(this.path), cause);
+    }
   }
 
   /** Puts the file under its name. @throws DmiError `image` if the contents do not have the hash */
@@ -121,8 +131,13 @@ export class ImageWriter {
       );
     }
     this.#open = false;
-    await this.file.close();
-    await rename(this.part, this.path);
+    try {
+      await this.file.close();
+      await rename(this.part, this.path);
+    } catch (cause) {
+      await rm(this.part, { force: true });
+      throw storeError(this.hash, dirname(this.path), cause);
+    }
     this.done();
   }
 
@@ -132,4 +147,18 @@ export class ImageWriter {
     await this.file.close().catch(() => {});
     await rm(this.part, { force: true });
   }
+}
+
+function storeError(hash: string, dir: string, cause: unknown): DmiError {
+  const { code, message } = cause as NodeJS.ErrnoException;
+  const full = code === 'ENOSPC' || code === 'EDQUOT';
+  return new DmiError(
+    'image',
+    `image ${hash.slice(0, 12)} cannot be kept in ${dir}: ${full ? 'the disk is full' : message}`,
+    {
+      object: dir,
+      hint: 'make room there, or name another place with DMI_CACHE_DIR',
+      cause,
+    },
+  );
 }

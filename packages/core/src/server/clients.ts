@@ -176,7 +176,7 @@ export class Clients {
         apply({ type: 'kill', waiter, job: request.job, now: time });
         return;
       case 'drain':
-        apply({ type: 'drain', waiter, node: request.node, now: time });
+        void this.#drain(waiter, request);
         return;
       case 'keep':
         apply({ type: 'keep', waiter, node: request.node, now: time });
@@ -209,6 +209,22 @@ export class Clients {
         apply({ type: 'detach', waiter, job: request.job, member: request.member, now: time });
         return;
     }
+  }
+
+  /** With a deadline, the hosts are asked for their sizes first: whether it can be kept depends on them. */
+  async #drain(waiter: Waiter, request: Extract<ClientRequest, { verb: 'drain' }>): Promise<void> {
+    const { node, deadline, partial } = request;
+    const timed = deadline !== null && deadline > 0;
+    const sizes = timed ? await this.options.reports.ask(null).catch(() => []) : [];
+    this.options.apply({
+      type: 'drain',
+      waiter,
+      node,
+      deadline,
+      partial,
+      sizes: sizes.map(([job, member, report]) => ({ job, member, report })),
+      now: now(),
+    });
   }
 
   async #missing(hashes: readonly string[]): Promise<string[]> {

@@ -147,7 +147,7 @@ export class Coordinator {
   }
 
   #onBody(node: string, body: AgentBody): void {
-    if (body.t === 'from-host' && body.message.t === 'report') this.#reports.accept(body.message);
+    if (body.t === 'from-host' && body.message.t === 'report') this.#reports.accept(body.member, body.message);
     else if (body.t === 'from-host' || body.t === 'replayed') this.#outputs.heard(node, body);
   }
 

@@ -41,7 +41,7 @@ async function watched(job: Job, reports: Reports): Promise<Loads> {
   if ([...job.loads.threads.values()].some(({ cpu }) => cpu !== null)) return job.loads;
   const loads = noLoads();
   const note = async () => {
-    for (const [, report] of await reports.ask(job.id))
+    for (const [, , report] of await reports.ask(job.id))
       noteLoads(
         loads,
         report.threads,

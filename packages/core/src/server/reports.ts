@@ -8,7 +8,7 @@ type Report = Extract<FromHost, { t: 'report' }>;
 
 interface Query {
   waiting: number;
-  reports: Report[];
+  reports: [member: number, report: Report][];
   finish: () => void;
 }
 
@@ -24,10 +24,10 @@ export class Reports {
     private readonly send: (node: string, body: CoordinatorBody) => void,
   ) {}
 
-  accept(report: Report): void {
+  accept(member: number, report: Report): void {
     const query = this.#queries.get(report.query);
     if (!query) return;
-    query.reports.push(report);
+    query.reports.push([member, report]);
     if (query.reports.length >= query.waiting) query.finish();
   }
 
@@ -37,7 +37,7 @@ export class Reports {
     const rows = threadRows(this.cluster(), job);
     // Thread ids are unique in a job only, so a report is matched through its job's threads.
     const byKey = new Map(rows.map(row => [`${row.job}/${row.thread}`, row]));
-    for (const [owner, report] of reports) {
+    for (const [owner, , report] of reports) {
       for (const { thread, cpuSeconds, bytes, pinned, state } of report.threads) {
         const row = byKey.get(`${owner}/${thread}`);
         if (row)
@@ -52,8 +52,8 @@ export class Reports {
     return rows;
   }
 
-  /** The reports of all hosts that answer in time, each with its job. */
-  async ask(only: string | null): Promise<[job: string, report: Report][]> {
+  /** The reports of all hosts that answer in time, each with its job and member. */
+  async ask(only: string | null): Promise<[job: string, member: number, report: Report][]> {
     const jobs = [...this.cluster().jobs.values()].filter(job => only === null || job.id === only);
     const answers = await Promise.all(
       jobs.map(async job => {
@@ -62,7 +62,7 @@ export class Reports {
         );
         if (hosts.length === 0) return [];
         const id = `q${this.#next++}`;
-        const reports = await new Promise<Report[]>(resolve => {
+        const reports = await new Promise<Query['reports']>(resolve => {
           const query: Query = {
             waiting: hosts.length,
             reports: [],
@@ -79,7 +79,7 @@ export class Reports {
               this.send(node, { t: 'to-host', job: job.id, member, message: { t: 'query', query: id } });
           }
         });
-        return reports.map((report): [string, Report] => [job.id, report]);
+        return reports.map(([member, report]): [string, number, Report] => [job.id, member, report]);
       }),
     );
     return answers.flat();

@@ -108,7 +108,8 @@ export const agentBody = v.variant('t', [
     items: f.list(v.object({ member: f.member, seq: f.count, message: fromHost })),
     last: v.boolean(),
   }),
-  v.object({ t: v.literal('leave'), reason: f.text }),
+  /** `seconds`: how long it takes until the machine is gone, if that is known. */
+  v.object({ t: v.literal('leave'), reason: f.text, seconds: v.nullish(f.seconds, null) }),
 ]);
 export const coordinatorBody = v.variant('t', [
   v.object({

@@ -26,7 +26,12 @@ export const clientRequest = v.variant('verb', [
   /** Output of a job that has arrived: its agents need not keep it any more. */
   request('seen', { job: f.id, seen: seenList }),
   request('kill', { job: f.id }),
-  request('drain', { node: f.text }),
+  /** `deadline`: seconds from now. Refused if not everything can be saved by then, unless `partial`. */
+  request('drain', {
+    node: f.text,
+    deadline: v.nullish(v.pipe(v.number(), v.finite()), null),
+    partial: v.optional(v.boolean(), false),
+  }),
   request('keep', { node: f.text }),
   request('move', { thread: f.text, job: v.nullish(f.text, null), node: f.text }),
   request('subscribe', {}),
@@ -74,6 +79,8 @@ export interface NodeRow {
   address: string;
   hostname: string;
   version: string;
+  /** Seconds until the machine is gone; null: nobody has said so. */
+  leaves: number | null;
 }
 /** A row of `dmi jobs`. */
 export interface JobRow {
