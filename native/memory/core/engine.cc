@@ -381,7 +381,12 @@ template <class M> void EngineImpl::handle(MemberId from, Bytes head, Bytes body
   } else if constexpr (std::is_same_v<M, SyncReq>) {
     if (!at_home(shard_of_name(m.name), h.epoch, from, head, body)) return;
   }
-  on(from, h.epoch, m, data);
+  try {
+    on(from, h.epoch, m, data);
+  } catch (const std::bad_alloc&) {  // a page it described to us is larger than our memory
+    if (from == self_) throw;
+    broke_protocol(from, "a message that asks for more memory than there is here");
+  }
 }
 
 void EngineImpl::dispatch(MemberId from, Bytes head, Bytes body) {
