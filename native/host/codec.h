@@ -37,11 +37,13 @@ class Reader {
   template <class T>
   T num() {
     static_assert(std::is_arithmetic_v<T> || std::is_enum_v<T>);
-    T v{};
-    if (sizeof v > in_.size()) return fail(), v;
-    memcpy(&v, in_.data(), sizeof v);
-    in_ = in_.subspan(sizeof v);
-    return v;
+    if constexpr (std::is_same_v<T, bool>) {  // a bool with other bits set would be undefined
+      const auto v = num<uint8_t>();
+      if (v > 1) fail();
+      return v == 1;
+    } else {
+      return raw<T>();
+    }
   }
   std::span<const std::byte> bytes() {
     const auto size = num<uint64_t>();
@@ -64,6 +66,14 @@ class Reader {
   size_t left() const { return in_.size(); }
 
  private:
+  template <class T>
+  T raw() {
+    T v{};
+    if (sizeof v > in_.size()) return fail(), v;
+    memcpy(&v, in_.data(), sizeof v);
+    in_ = in_.subspan(sizeof v);
+    return v;
+  }
   void fail() {
     ok_ = false;
     in_ = {};

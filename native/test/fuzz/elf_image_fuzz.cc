@@ -1,6 +1,4 @@
-// libFuzzer: open_elf on any bytes. Built when the compiler is clang:
-//   CXX=clang++ cmake -S native -B build-fuzz -G Ninja -DDMI_SANITIZE=address && ninja -C build-fuzz elf_image_fuzz
-//   mkdir corpus && head -c 4096 /usr/bin/perl > corpus/perl && build-fuzz/test/elf_image_fuzz -max_len=8192 corpus
+// open_elf on any bytes.
 #include <sys/mman.h>
 #include <unistd.h>
 
