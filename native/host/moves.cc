@@ -16,11 +16,11 @@ void Moves::request(ThreadKey thread, memory::MemberId to, std::function<void(co
 }
 
 void Moves::command(const std::string& move, ThreadKey thread, memory::MemberId to) {
-  request(thread, to, [this, move, thread](const MoveOutcome& o) { report(move, thread, o); });
+  request(thread, to, [this, move, thread, to](const MoveOutcome& o) { report(move, thread, to, o); });
 }
 
-void Moves::report(const nlohmann::json& move, ThreadKey thread, const MoveOutcome& o) {
-  Host::get().control().send({{"t", "moved"}, {"move", move}, {"thread", thread_name(thread)}, {"ok", o.ok}, {"code", o.code},
+void Moves::report(const nlohmann::json& move, ThreadKey thread, memory::MemberId to, const MoveOutcome& o) {
+  Host::get().control().send({{"t", "moved"}, {"move", move}, {"thread", thread_name(thread)}, {"to", to}, {"ok", o.ok}, {"code", o.code},
                               {"reason", o.reason}, {"bytes", o.bytes}, {"seconds", o.seconds}, {"pauseSeconds", o.pause},
                               {"moves", o.moves}});
 }

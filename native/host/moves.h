@@ -52,7 +52,8 @@ class Moves {
   // Starts a move in a thread of its own; `done` is called once, from there.
   // `self`: asked for by the thread itself, which is Paused with self_move set.
   void request(ThreadKey thread, memory::MemberId to, std::function<void(const MoveOutcome&)> done, bool self = false);
-  void report(const nlohmann::json& move, ThreadKey thread, const MoveOutcome& o);  // tells the agent how it ended
+  // Tells the agent how a move ended. `move`: its name, or null when a thread has asked for it.
+  void report(const nlohmann::json& move, ThreadKey thread, memory::MemberId to, const MoveOutcome& o);
   void command(const std::string& move, ThreadKey thread, memory::MemberId to);  // from the agent; reports to it
   // A connection of service "move", "move-commit" or "move-status". Takes the descriptor; does not block.
   void incoming(int fd, std::string_view service, memory::MemberId from, std::span<const std::byte> extra);

@@ -157,7 +157,7 @@ Next Host::migrate(Guest& g, dmi_gate_migrate* a) {
     g.state = State::Paused;
     g.rest = Rest::Run;
     g.lock.unlock();
-    moves().request(key, a->dmi_id, [this, key](const MoveOutcome& o) { if (o.ok) moves().report(nullptr, key, o); }, true);
+    moves().request(key, a->dmi_id, [this, key, to = a->dmi_id](const MoveOutcome& o) { if (o.ok) moves().report(nullptr, key, to, o); }, true);
     return Next::Gone;
   }
   if (!has_node(a->dmi_id)) {
@@ -294,8 +294,8 @@ void Host::app_message(memory::MemberId from, std::span<const std::byte> bytes) 
     };
     if (!find(key)) return answer(kNotHere, "", "");
     if (to == config_.member) return answer(kDone, "", "");
-    moves().request(key, to, [this, key, answer](const MoveOutcome& o) {
-      if (o.ok) moves().report(nullptr, key, o);
+    moves().request(key, to, [this, key, to, answer](const MoveOutcome& o) {
+      if (o.ok) moves().report(nullptr, key, to, o);
       if (o.code == "gone") return answer(kNotHere, "", "");  // it left, or ended, before we got at it
       answer(o.ok ? kDone : kFailed, o.code, o.reason);
     });

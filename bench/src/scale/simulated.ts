@@ -139,7 +139,7 @@ export class SimulatedAgent {
   #move(host: Host, { move, thread, to }: Extract<Order, { t: 'move' }>): void {
     const peer = this.simulation.hosts.get(to);
     const moves = (host.threads.get(thread) ?? 0) + 1;
-    const figures = { reason: '', bytes: 4096, seconds: 0, pauseSeconds: 0, moves };
+    const figures = { to, reason: '', bytes: 4096, seconds: 0, pauseSeconds: 0, moves };
     if (!peer || !host.threads.delete(thread)) {
       this.say(host, { t: 'moved', move, thread, ok: false, code: 'gone', ...figures });
       return;

@@ -392,12 +392,19 @@ export class Model {
     host.threads.delete(thread);
     peer.threads.set(thread, moves);
     this.#say(peer, { t: 'arrived', thread, move, bytes: 1, moves });
-    this.#answer(host, thread, move, 'ok', moves);
+    this.#answer(host, thread, move, 'ok', moves, peer.member);
     this.#drained(host);
   }
 
-  #answer(host: ModelHost, thread: string, move: string | null, code: MoveCode, moves = 0): void {
+  #answer(
+    host: ModelHost,
+    thread: string,
+    move: string | null,
+    code: MoveCode,
+    moves = 0,
+    to: number | null = null,
+  ): void {
     const figures = { reason: '', bytes: 1, seconds: 0, pauseSeconds: 0 };
-    this.#say(host, { t: 'moved', move, thread, ok: code === 'ok', code, ...figures, moves });
+    this.#say(host, { t: 'moved', move, thread, to, ok: code === 'ok', code, ...figures, moves });
   }
 }

@@ -10,6 +10,7 @@ const moved = (thread: string, moves: number) =>
     t: 'moved',
     move: 'm1',
     thread,
+    to: null,
     ok: true,
     code: 'ok',
     reason: '',

@@ -72,13 +72,40 @@ export function abandonMovesTo(tx: Tx, job: Job, host: Host): void {
   }
 }
 
+type Moved = Extract<FromHost, { t: 'moved' }>;
+
+/** A thread has asked for it: nobody here knew. */
+function onMovedByProgram(tx: Tx, job: Job, source: Host, message: Moved): void {
+  const thread = job.threads.get(message.thread);
+  const to = message.to === null ? undefined : job.hosts.get(message.to);
+  if (!to) return;
+  if (thread) relocate(job, thread, to, message.moves ?? 0);
+  tx.publish({
+    event: 'moved',
+    job: job.id,
+    thread: message.thread,
+    from: nodeName(source),
+    to: nodeName(to),
+    fromMember: source.member,
+    toMember: to.member,
+    bytes: message.bytes ?? 0,
+    seconds: message.seconds ?? 0,
+    pauseSeconds: message.pauseSeconds ?? 0,
+    cause: 'program',
+    collision: false,
+  });
+}
+
 /** How a move ended, told by its source. */
-export function onMoved(tx: Tx, job: Job, message: Extract<FromHost, { t: 'moved' }>): void {
+export function onMoved(tx: Tx, job: Job, source: Host, message: Moved): void {
   const move = message.move === null ? undefined : job.moves.get(message.move);
   const thread = job.threads.get(message.thread);
   job.touched = true;
   job.countsDirty = true;
-  if (!move) return;
+  if (!move) {
+    if (message.move === null && message.ok) onMovedByProgram(tx, job, source, message);
+    return;
+  }
   const [from, to] = [job.hosts.get(move.from), job.hosts.get(move.to)];
   forget(job, move);
   const names = { from: nodeName(from), to: nodeName(to) };

@@ -169,7 +169,7 @@ function onHost(tx: Tx, job: Job, host: Host, message: FromHost): void {
       onExited(tx, job, host, message);
       return;
     case 'moved':
-      onMoved(tx, job, message);
+      onMoved(tx, job, host, message);
       return;
     case 'drained':
       if (host.state === 'handing') advanceHost(host, 'drained', hostName(job, host));

@@ -88,6 +88,7 @@ const moved = v.object({
   t: v.literal('moved'),
   move: v.nullish(f.id, null),
   thread: f.thread,
+  to: v.nullish(f.member, null),
   ok: v.boolean(),
   code: moveCode,
   reason: v.nullish(f.text, ''),
