@@ -36,6 +36,12 @@ describe('a source that is not AssemblyScript', () => {
       /no exported member 'Treads'/,
     ],
     ['a conversion that loses', `${MAIN}\n  const a: i64 = 1;\n  const b: i32 = a;\n}`, 3, /value as i32/],
+    ['async', 'async function f(): Promise<void> {}\nexport function main(): void { f(); }', 1, /no event loop/],
+    ['a generator', 'function* f(): i32 { yield 1; }\nexport function main(): void {}', 1, /no generators/],
+    ['destructuring', `${MAIN}\n  const [a, b] = [1, 2];\n}`, 2, /no destructuring/],
+    ['an object without a class', `${MAIN}\n  const o = { a: 1 };\n}`, 2, /give it a class/],
+    ['a regular expression', `${MAIN}\n  /a+/.exec('a');\n}`, 2, /no regular expressions/],
+    ['a module of Node.js', `import * as fs from 'node:fs';\n${MAIN} }`, 1, /without Node\.js/],
     [
       'a missing return',
       'function f(): i32 {}\nexport function main(): i32 { return f(); }',
