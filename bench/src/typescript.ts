@@ -9,11 +9,19 @@ import { compare, type Measurement, type Result } from './result.js';
 
 const execute = promisify(execFile);
 const ONE_WORKER = ['--local', '1', '--cores', '1'];
+const ROUNDS = 3;
 
 /** Programs in TypeScript beside the same in C. */
 export async function typescriptSuite(): Promise<Result[]> {
-  const c = new Baselines(await guest(ONE_WORKER, 'kernels'));
-  const ts = new Baselines(await typescript(ONE_WORKER, 'kernels'));
+  const inC: Measurement[] = [];
+  const inTypeScript: Measurement[] = [];
+  // In turns, so that both meet the same machine.
+  for (let round = 0; round < ROUNDS; round++) {
+    inC.push(...(await guest(ONE_WORKER, 'kernels')));
+    inTypeScript.push(...(await typescript(ONE_WORKER, 'kernels')));
+  }
+  const c = new Baselines(leastOf(inC));
+  const ts = new Baselines(leastOf(inTypeScript));
   const call = ts.get('ts-call').value - c.get('c-call').value;
   return [
     compare(ts.get('ts-jacobi-vs-c'), c.get('c-jacobi')),
@@ -22,6 +30,16 @@ export async function typescriptSuite(): Promise<Result[]> {
     ...(await compiling()).map(m => compare(m)),
     compare(await threadMemory()),
   ];
+}
+
+/** By name, the least that was measured: whatever else the machine does only adds to it. */
+function leastOf(measurements: readonly Measurement[]): Measurement[] {
+  const least = new Map<string, Measurement>();
+  for (const one of measurements) {
+    const before = least.get(one.name);
+    if (!before || one.value < before.value) least.set(one.name, one);
+  }
+  return [...least.values()];
 }
 
 /** What `dmi run` waits for, each in a process of its own: with an empty cache, and again. */

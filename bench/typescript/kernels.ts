@@ -1,14 +1,17 @@
 // The kernels of examples/ts in the loops that bench/guests/kernels.c has in C, and what a call of the library costs.
 import { GlobalArray, WriteMode } from '@dmi/as';
+import { addScaled, dot, multiply, scaleAndAdd } from '../../examples/ts/cg';
 import { sweep } from '../../examples/ts/jacobi';
 
 function report(name: string, value: f64, unit: string): void {
   console.log(`{"name":"${name}","value":${value},"unit":"${unit}"}`);
 }
 
-function median(samples: StaticArray<f64>): f64 {
-  samples.sort((a: f64, b: f64): i32 => (a < b ? -1 : a > b ? 1 : 0));
-  return samples[samples.length / 2];
+/** Whatever else the machine does only adds to what a kernel takes. */
+function least(samples: StaticArray<f64>): f64 {
+  let found = samples[0];
+  for (let i = 1; i < samples.length; i++) found = Math.min(found, samples[i]);
+  return found;
 }
 
 function now(): f64 {
@@ -32,40 +35,7 @@ function jacobi(): f64 {
     b = t;
   }
   assert(sink > 0);
-  return median(samples);
-}
-
-function multiply(
-  start: StaticArray<i32>,
-  column: StaticArray<i32>,
-  value: StaticArray<f64>,
-  x: StaticArray<f64>,
-  y: StaticArray<f64>,
-): void {
-  for (let r = 0; r < start.length - 1; r++) {
-    let sum: f64 = 0;
-    for (let k = start[r]; k < start[r + 1]; k++) sum += unchecked(value[k]) * unchecked(x[unchecked(column[k])]);
-    y[r] = sum;
-  }
-}
-
-function dot(a: StaticArray<f64>, b: StaticArray<f64>): f64 {
-  let sum: f64 = 0;
-  assert(b.length >= a.length);
-  for (let i = 0; i < a.length; i++) sum += unchecked(a[i]) * unchecked(b[i]);
-  return sum;
-}
-
-/** y += a x */
-function add(y: StaticArray<f64>, a: f64, x: StaticArray<f64>): void {
-  assert(x.length >= y.length);
-  for (let i = 0; i < y.length; i++) unchecked((y[i] = unchecked(y[i]) + a * unchecked(x[i])));
-}
-
-/** y = x + b y */
-function scaleAdd(y: StaticArray<f64>, b: f64, x: StaticArray<f64>): void {
-  assert(x.length >= y.length);
-  for (let i = 0; i < y.length; i++) unchecked((y[i] = unchecked(x[i]) + b * unchecked(y[i])));
+  return least(samples);
 }
 
 function cg(): f64 {
@@ -95,21 +65,21 @@ function cg(): f64 {
   const p = new StaticArray<f64>(n);
   const q = new StaticArray<f64>(n);
   for (let i = 0; i < n; i++) r[i] = p[i] = (1 + (i % 3)) as f64;
-  let rr = dot(r, r);
+  let rr = dot(r, r, n);
   const samples = new StaticArray<f64>(100);
   for (let k = 0; k < samples.length; k++) {
     const from = now();
     multiply(start, column, value, p, q);
-    const alpha = rr / dot(p, q);
-    add(u, alpha, p);
-    add(r, -alpha, q);
-    const next = dot(r, r);
-    scaleAdd(p, next / rr, r);
+    const alpha = rr / dot(p, q, n);
+    addScaled(u, alpha, p, n);
+    addScaled(r, -alpha, q, n);
+    const next = dot(r, r, n);
+    scaleAndAdd(p, next / rr, r, n);
     rr = next;
     samples[k] = now() - from;
   }
   assert(u[n / 2] != 0);
-  return median(samples);
+  return least(samples);
 }
 
 function call(): f64 {
@@ -124,7 +94,7 @@ function call(): f64 {
     batches[k] = (now() - from) / (calls as f64);
   }
   assert(sum == (calls as i64) * 9);
-  return median(batches);
+  return least(batches);
 }
 
 export function main(): void {

@@ -1,10 +1,11 @@
 // cg: solves K u = f by preconditioned conjugate gradients, with the two sums per iteration of the finite-element example's solver.
 //
-//   dmi run --local 4 -n 16 examples/ts/cg.ts FILE.mtx        a symmetric positive definite matrix, in Matrix Market format
-//   dmi run --local 4 -n 16 examples/ts/cg.ts [N]             that of heat in a cube of N x N x N points, default 24
+//   dmi run --local 4 -n 16 examples/ts/cg.ts FILE.mtx [TIMES]     a symmetric positive definite matrix, in Matrix Market format
+//   dmi run --local 4 -n 16 examples/ts/cg.ts [N [TIMES]]          that of heat in a cube of N x N x N points, default 24
 //
 // Rows are divided into blocks, one per thread. The values of other blocks that a row refers to come through a read-write-set. f is
-// chosen so that the solution is known: u = 1, 2, 3, 1, 2, 3 … The result is compared with it, and with a sequential solution.
+// chosen so that the solution is known: u = 1, 2, 3, 1, 2, 3 … It is solved TIMES times (default 1), as for
+// as many steps of time. The result is compared with it, and with a sequential solution.
 import {
   Atomic,
   Barrier,
@@ -24,6 +25,7 @@ const TOLERANCE: f64 = 1e-10;
 class Job {
   rows: i32 = 0;
   side: i32 = 0; // of the cube; 0: the matrix is in the file
+  times: i32 = 1;
   threads: i32 = 0;
   nextRank: i64 = 0;
   barrier: i64 = 0;
@@ -58,18 +60,23 @@ class Matrix {
   get rows(): i32 {
     return this.start.length - 1;
   }
+}
 
-  /** y = K x. */
-  multiply(x: StaticArray<f64>, y: StaticArray<f64>): void {
-    const start = this.start;
-    const column = this.column;
-    const value = this.value;
-    for (let r = 0; r < start.length - 1; r++) {
-      let sum: f64 = 0;
-      // Within the matrix by construction, and its columns within x by `localColumns`.
-      for (let k = start[r]; k < start[r + 1]; k++) sum += unchecked(value[k]) * unchecked(x[unchecked(column[k])]);
-      y[r] = sum;
-    }
+/** y = K x, for a matrix by rows: those of row r are from start[r] to start[r + 1]. Columns must be within x. */
+export function multiply(
+  start: StaticArray<i32>,
+  column: StaticArray<i32>,
+  value: StaticArray<f64>,
+  x: StaticArray<f64>,
+  y: StaticArray<f64>,
+): void {
+  const rows = start.length - 1;
+  assert(y.length >= rows, 'a vector is too short');
+  for (let r = 0; r < rows; r++) {
+    let sum: f64 = 0;
+    const end = unchecked(start[r + 1]);
+    for (let k = unchecked(start[r]); k < end; k++) sum += unchecked(value[k]) * unchecked(x[unchecked(column[k])]);
+    unchecked((y[r] = sum));
   }
 }
 
@@ -96,52 +103,94 @@ function cubeMatrix(side: i32, first: i32, end: i32): Matrix {
   return new Matrix(rows, columns, values, first, end);
 }
 
-/** Lines of a Matrix Market file that are not comments. */
-function dataLines(name: string): string[] {
-  const lines = readFile(name).split('\n');
-  if (!lines[0].toLowerCase().startsWith('%%matrixmarket matrix coordinate real symmetric'))
-    throw new Error(name + ' is no Matrix Market file of a real symmetric matrix in coordinates');
-  const data: string[] = [];
-  for (let i = 0; i < lines.length; i++) if (lines[i].length > 0 && !lines[i].startsWith('%')) data.push(lines[i]);
-  return data;
-}
+/** A Matrix Market file: its head, and each line after it as numbers. Row and column numbers begin at 1. */
+class MatrixFile {
+  private next: i32 = 0;
+  private text: string;
+  readonly rows: i32;
+  readonly entries: i32;
 
-/** The first line of a file: its number of rows. */
-function fileRows(name: string): i32 {
-  return parseInt(dataLines(name)[0].split(' ')[0]) as i32;
+  constructor(private name: string) {
+    this.text = readFile(name);
+    const head = this.line().toLowerCase();
+    if (!head.startsWith('%%matrixmarket matrix coordinate real symmetric'))
+      throw new Error(name + ' is no Matrix Market file of a real symmetric matrix in coordinates');
+    const size = this.numbers();
+    this.rows = size[0] as i32;
+    this.entries = size[2] as i32;
+    if (size[0] != size[1])
+      throw new Error(`${name}: a matrix of ${size[0]} rows and ${size[1]} columns is not symmetric`);
+  }
+
+  private line(): string {
+    let end = this.text.indexOf('\n', this.next);
+    if (end < 0) end = this.text.length;
+    const line = this.text.slice(this.next, end);
+    this.next = end + 1;
+    return line.trim();
+  }
+
+  /** The three numbers of the next line that is neither empty nor a comment. */
+  numbers(): StaticArray<f64> {
+    let line = '';
+    while (this.next < this.text.length && (line.length == 0 || line.startsWith('%'))) line = this.line();
+    const numbers = new StaticArray<f64>(3);
+    const words = line.split(' ');
+    let n = 0;
+    for (let i = 0; i < words.length; i++)
+      if (words[i].length > 0) {
+        if (n < 3) numbers[n] = parseFloat(words[i]);
+        n++;
+      }
+    if (n != 3) throw new Error(this.name + ': "' + line + '" is not three numbers');
+    return numbers;
+  }
 }
 
 function fileMatrix(name: string, first: i32, end: i32): Matrix {
   const rows: i32[] = [];
   const columns: i32[] = [];
   const values: f64[] = [];
-  const lines = dataLines(name);
-  for (let i = 1; i < lines.length; i++) {
-    const parts = lines[i].split(' ');
-    if (parts.length < 3) throw new Error(name + ': "' + lines[i] + '" is not ROW COLUMN VALUE');
-    const r = (parseInt(parts[0]) as i32) - 1;
-    const c = (parseInt(parts[1]) as i32) - 1;
-    const v = parseFloat(parts[2]);
+  const file = new MatrixFile(name);
+  for (let i = 0; i < file.entries; i++) {
+    const entry = file.numbers();
+    const r = (entry[0] as i32) - 1;
+    const c = (entry[1] as i32) - 1;
+    if (r < 0 || r >= file.rows || c < 0 || c >= file.rows)
+      throw new Error(`${name}: row ${entry[0]}, column ${entry[1]} is not in a matrix of ${file.rows} rows`);
     // Only one triangle is in the file.
     if (r >= first && r < end) {
       rows.push(r);
       columns.push(c);
-      values.push(v);
+      values.push(entry[2]);
     }
     if (r != c && c >= first && c < end) {
       rows.push(c);
       columns.push(r);
-      values.push(v);
+      values.push(entry[2]);
     }
   }
   return new Matrix(rows, columns, values, first, end);
 }
 
-function dot(a: StaticArray<f64>, b: StaticArray<f64>, n: i32): f64 {
+/** Of the first n elements; and so below. The assertions let the loops do without checks. */
+export function dot(a: StaticArray<f64>, b: StaticArray<f64>, n: i32): f64 {
   let sum: f64 = 0;
   assert(a.length >= n && b.length >= n, 'a vector is too short');
   for (let i = 0; i < n; i++) sum += unchecked(a[i]) * unchecked(b[i]);
   return sum;
+}
+
+/** y += s x */
+export function addScaled(y: StaticArray<f64>, s: f64, x: StaticArray<f64>, n: i32): void {
+  assert(x.length >= n && y.length >= n, 'a vector is too short');
+  for (let i = 0; i < n; i++) unchecked((y[i] = unchecked(y[i]) + s * unchecked(x[i])));
+}
+
+/** y = x + s y */
+export function scaleAndAdd(y: StaticArray<f64>, s: f64, x: StaticArray<f64>, n: i32): void {
+  assert(x.length >= n && y.length >= n, 'a vector is too short');
+  for (let i = 0; i < n; i++) unchecked((y[i] = unchecked(x[i]) + s * unchecked(y[i])));
 }
 
 /** How the blocks talk: nothing to do for a single one. */
@@ -196,17 +245,15 @@ function solve(matrix: Matrix, f: StaticArray<f64>, blocks: Blocks): Solution {
   while (solution.iterations < 10000) {
     blocks.fetch();
     const beta = solution.iterations == 0 ? 0.0 : rz / before;
-    for (let i = 0; i < n; i++) p[i] = z[i] + beta * p[i];
+    scaleAndAdd(p, beta, z, n);
     for (let i = n; i < all; i++) p[i] = blocks.ghost[i - n] + beta * p[i];
-    matrix.multiply(p, q);
+    multiply(matrix.start, matrix.column, matrix.value, p, q);
     const pq = blocks.sum(dot(p, q, n));
     if (!(pq > 0)) throw new Error('the matrix is not positive definite');
     const alpha = rz / pq;
-    for (let i = 0; i < n; i++) {
-      u[i] += alpha * p[i];
-      r[i] -= alpha * q[i];
-      z[i] = inverse[i] * r[i];
-    }
+    addScaled(u, alpha, p, n);
+    addScaled(r, -alpha, q, n);
+    for (let i = 0; i < n; i++) z[i] = inverse[i] * r[i];
     blocks.publish(z);
     before = rz;
     rz = blocks.sum(dot(r, z, n));
@@ -262,7 +309,9 @@ function work(address: i64): i64 {
   const mine = new StaticArray<i64>(own);
   for (let i = 0; i < own; i++) mine[i] = first + i;
   const exchange = ReadWriteSet.at<f64>(job.values).join(rank, mine, StaticArray.fromArray<i64>(ghosts));
-  const solution = solve(matrix, f, new Blocks(Barrier.at(job.barrier), exchange, ghosts.length));
+  const blocks = new Blocks(Barrier.at(job.barrier), exchange, ghosts.length);
+  let solution = solve(matrix, f, blocks);
+  for (let step = 1; step < job.times; step++) solution = solve(matrix, f, blocks);
   GlobalArray.at<f64>(job.result).write(first, solution.u);
   return solution.iterations;
 }
@@ -279,9 +328,10 @@ export function main(args: string[]): i32 {
   const what = args.length > 0 ? args[0] : '24';
   const inFile = what.endsWith('.mtx');
   if (!inFile) job.side = i32.parse(what);
-  job.rows = inFile ? fileRows(what) : job.side * job.side * job.side;
-  if (job.rows < 1) {
-    console.error('usage: cg.ts [N | FILE.mtx]');
+  job.rows = inFile ? new MatrixFile(what).rows : job.side * job.side * job.side;
+  if (args.length > 1) job.times = i32.parse(args[1]);
+  if (job.rows < 1 || job.times < 1) {
+    console.error('usage: cg.ts [N | FILE.mtx [TIMES]]');
     return 2;
   }
   if (inFile) {

@@ -72,6 +72,9 @@ function arrays(): void {
   while (!reading.done()) yieldNow();
   check(into[0] == 0 && into[1] == 0 && into[10] == 9 && into[11] == 0, 'asynchronous accesses arrive');
   a.take(0, 1000);
+  a.pin(0, 1000);
+  check(a.get(500) == 0 && a.get(501) == 1, 'pinned pages can be read');
+  a.unpin(0, 1000);
   const again = GlobalArray.at<f64>(a.address);
   check(again.length == 1000 && again.get(7) == 1.5, 'an address names the array');
   check(a.add(7, 0.25) == 1.5 && a.get(7) == 1.75, 'add works on floats');
@@ -114,6 +117,13 @@ function files(): void {
 /** Started by the exported name, with numbers that need more than 48 bits. */
 export function thread(arg: i64): i64 {
   return arg + 1;
+}
+
+/** Goes to another node by itself. */
+function goes(node: i64): i64 {
+  check(rank() == 0, 'a thread starts where it is told to');
+  check(Thread.self().moveTo(node as i32) && rank() == (node as i32), 'a thread moves itself');
+  return rank();
 }
 
 function large(arg: i64): i64 {
@@ -202,6 +212,8 @@ export function main(args: string[]): i32 {
   sleep(20);
   Thread.at(sleeper.id).wake(21);
   check(sleeper.join() == 42, 'a message arrives');
+
+  check(Thread.spawn(goes, 1, 0).join() == 1, 'a thread has moved');
 
   const n = threads();
   const job = new Job();

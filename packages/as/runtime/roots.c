@@ -1,5 +1,5 @@
 /* Which objects does something on this thread's own stack refer to? Compiled code keeps references in registers and stack slots as
- * 32-bit offsets, or as 64-bit pointers it has derived from them, possibly into the middle of an object or just past its end.
+ * 32-bit offsets, or as 64-bit pointers it has derived from them, possibly into an object's header, its middle or just past its end.
  * Whatever looks like one counts. */
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +35,10 @@ static void consider(uint64_t value) {
   uint32_t at = (uint32_t)value;
   const uint32_t start = at < dmi_ts_memory_state->size ? object_around(at) : 0;
   if (start) dmi_ts_mark(start);
+  /* Of an object whose length is read, its header's address may be all that is left. */
+  const uint64_t behind = value + sizeof(struct header);
+  const uint32_t after = behind < dmi_ts_memory_state->size ? object_around((uint32_t)behind) : 0;
+  if (after && after != start) dmi_ts_mark(after);
   if (start == at && is_begin(at)) { /* or it is just past the end of the one before */
     const uint32_t before = object_around(at - 1);
     if (before) dmi_ts_mark(before);

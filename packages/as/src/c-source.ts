@@ -1,3 +1,6 @@
+import { withSignedCounters } from './c-counters.js';
+import { WIDE, wideAccessor, withWideAccessors } from './c-indices.js';
+import { type CFunctions, depths, withoutStackCheck } from './c-stack-checks.js';
 import type { AnchorKind, WasmFunction } from './disassembly.js';
 import { typeScriptName } from './disassembly.js';
 import type { Place, SourceMap } from './source-map.js';
@@ -18,23 +21,36 @@ export function makeProgramSource(
   const out = [`#include "${header}"`, '#include "wasm_body.h"'];
   const names: [string, string][] = [];
   const lines = c.slice(start).split('\n');
+  const bodies = functionsOf(lines);
+  if (bodies.size !== functions.length)
+    throw new Error(`the output of wasm2c is not as expected: ${bodies.size} of ${functions.length} functions found`);
+  const depth = depths(bodies);
+  const accessors = new Map<string, string[]>();
+  for (const [at, [name, body]] of [...bodies].entries()) {
+    const wide = wideAccessor(functions[at]?.name ?? '', withoutStackCheck(body, depth.get(name) as number));
+    if (wide) accessors.set(name, wide);
+  }
   let next = 0;
   for (let i = 0; i < lines.length; i++) {
     const line = lines[i] as string;
-    const definition = /^static \w+ (w2c_\w+)\(Z_job_instance_t\* instance.*\) \{$/.exec(line);
-    const described = definition ? functions[next] : undefined;
-    if (!definition || !described) {
+    const name = DEFINITION.exec(line)?.[1] ?? '';
+    const body = bodies.get(name);
+    const described = body ? functions[next] : undefined;
+    if (!body || !described) {
       out.push(line);
+      if (PROTOTYPE.test(line)) out.push(...prototypeOfWide(line, accessors));
       continue;
     }
     next++;
-    names.push([definition[1] as string, typeScriptName(described.name)]);
-    const end = lines.indexOf('}', i);
-    out.push(...withLines(lines.slice(i, end + 1), described, map));
-    i = end;
+    i += body.length - 1;
+    const shown = typeScriptName(described.name);
+    names.push([name, shown]);
+    out.push(...withLines(optimised(body, depth.get(name) as number, new Set(accessors.keys())), described, map));
+    const wide = accessors.get(name);
+    if (!wide) continue;
+    names.push([`${name}${WIDE}`, shown]);
+    out.push(...withLines(wide, described, map));
   }
-  if (next !== functions.length)
-    throw new Error(`the output of wasm2c is not as expected: ${next} of ${functions.length} functions found`);
   const instantiate = /void Z_job_instantiate\(Z_job_instance_t\* instance([^)]*)\) \{/.exec(c);
   const imports = (instantiate?.[1] ?? '').split(',').length - 1;
   out.push('#line 1 "instance.c"');
@@ -44,6 +60,35 @@ export function makeProgramSource(
   for (const [name, shown] of names) if (shown !== '') out.push(`  {"${name}", ${JSON.stringify(shown)}},`);
   out.push('  {NULL, NULL}};', '');
   return out.join('\n');
+}
+
+const DEFINITION = /^static \w+ (w2c_\w+)\(Z_job_instance_t\* instance.*\) \{$/;
+
+const PROTOTYPE = /^static \w+ (w2c_\w+)\(Z_job_instance_t\*.*\);$/;
+
+function prototypeOfWide(line: string, accessors: ReadonlyMap<string, unknown>): string[] {
+  const name = PROTOTYPE.exec(line)?.[1] as string;
+  return accessors.has(name) ? [line.replace(`${name}(`, `${name}${WIDE}(`)] : [];
+}
+
+/**
+ * Loops over arrays are for the C compiler to optimise where no collection can happen: what it keeps of a reference in such a loop may
+ * be an address that lies in no object. For the same reason they are not inlined into where one can happen.
+ */
+function optimised(body: readonly string[], depth: number, accessors: ReadonlySet<string>): readonly string[] {
+  const lean = withoutStackCheck(body, depth);
+  if (depth === Number.POSITIVE_INFINITY || !lean.some(line => /^\s*w2c_L\d+:/.test(line))) return lean;
+  const [head = '', ...rest] = withWideAccessors(withSignedCounters(lean), accessors);
+  return [`__attribute__((noinline)) ${head}`, ...rest];
+}
+
+function functionsOf(lines: readonly string[]): CFunctions {
+  const found = new Map<string, readonly string[]>();
+  for (const [at, line] of lines.entries()) {
+    const name = DEFINITION.exec(line)?.[1];
+    if (name !== undefined) found.set(name, lines.slice(at, lines.indexOf('}', at) + 1));
+  }
+  return found;
 }
 
 /** The function with its statements gathered on lines that bear TypeScript's line numbers. */

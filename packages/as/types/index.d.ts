@@ -73,8 +73,12 @@ export class GlobalArray<T> {
   fill(value: T, start?: i64, end?: i64, mode?: WriteMode): void;
   /** Makes this node the owner of the pages of `count` elements, without changing them. */
   take(start: i64, count: i64): void;
-  /** Keeps the pages of `count` elements here, even if memory gets short. @throws while the runtime cannot pin pages */
+  /**
+   * Keeps the pages of `count` elements on this node while they are there, even if memory gets short. Fetches nothing: `take` or read
+   * them before. The pin stays with the node when the thread moves. @throws RangeError
+   */
   pin(start: i64, count: i64): void;
+  /** Ends the pin, on the node it was made on. @throws RangeError */
   unpin(start: i64, count: i64): void;
   /** Blocks while the element is `value`; gives what it became. */
   watch(index: i64, value: T): T;
