@@ -213,6 +213,11 @@ export function main(args: string[]): i32 {
   Thread.at(sleeper.id).wake(21);
   check(sleeper.join() == 42, 'a message arrives');
 
+  // Addresses grow with every mapping, and have more than 48 bits at last.
+  const far: i64 = 0x1000000000000;
+  let late = new GlobalArray<i64>(1);
+  while (late.address < far) late = new GlobalArray<i64>(1);
+  check(Thread.spawn(large, late.address).join() == ~late.address, 'an argument may be any address');
   check(Thread.spawn(goes, 1, 0).join() == 1, 'a thread has moved');
 
   const n = threads();

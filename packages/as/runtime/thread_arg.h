@@ -1,8 +1,8 @@
 /* What a thread is started with: a function (its index in the table + 1, or 0 for the exported `thread`) and an argument of 64 bits,
  * in the one word that DMI_create takes.
  *
- *   | function: 15 bits | argument: 48 bits, signed |       if the argument fits
- *   | 0x7fff            | address of both in global memory | if not; whoever unpacks it frees them
+ *   | 0 | function: 15 bits | argument: 48 bits, signed |   if the argument fits
+ *   | 1 | address of both in global memory: 63 bits     |   if not; whoever unpacks it frees them
  */
 #ifndef DMI_TS_THREAD_ARG_H
 #define DMI_TS_THREAD_ARG_H
