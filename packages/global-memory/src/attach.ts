@@ -51,6 +51,8 @@ export async function join(
   return memory;
 }
 
+const ENDED: ReadonlySet<string> = new Set(['done', 'failed', 'cancelled']);
+
 /**
  * Attaches this program to the global memory of a running job.
  *
@@ -69,13 +71,29 @@ export async function attach(options: AttachOptions): Promise<GlobalMemory> {
   try {
     const attachment = await client.attach(job);
     const memory = await join(attachment as ViewSource, rest);
+    let stop = () => {};
     memory.onClose(async () => {
+      stop();
       try {
         await attachment.detach();
       } finally {
         await client.close();
       }
     });
+    const over = (why: string) => {
+      memory.abandon(why);
+      void client.close();
+    };
+    stop = await client.subscribe(event => {
+      if (event.event === 'job' && event.job === attachment.job && ENDED.has(event.state))
+        over(`job ${event.job} has ended: it is ${event.state}`);
+    });
+    // It may have ended before we listened.
+    const now = (await client.jobs()).find(one => one.job === attachment.job);
+    if (!now || ENDED.has(now.state)) over(`job ${attachment.job} has ended`);
+    void client.closed.then(
+      error => error && memory.abandon(`the coordinator is not there any more: ${error.message}`),
+    );
     return memory;
   } catch (error) {
     await client.close();
