@@ -7,6 +7,8 @@ export interface Place {
   /** Its place in the snapshot: what ties are broken by. */
   readonly index: number;
   load: number;
+  /** When the plan was begun. */
+  loadAtFirst: number;
   /** Indices of threads. */
   readonly threads: Set<number>;
 }
@@ -16,12 +18,20 @@ export class Assignment {
   readonly loads: readonly number[];
   readonly places: readonly Place[];
   readonly open: readonly Place[];
+  /** How often something was put elsewhere. */
+  changes = 0;
   readonly #byName = new Map<string, Place>();
   readonly #at: (Place | undefined)[];
 
   constructor(readonly snapshot: Snapshot) {
     this.loads = threadLoads(snapshot);
-    this.places = snapshot.nodes.map((node, index) => ({ node, index, load: 0, threads: new Set<number>() }));
+    this.places = snapshot.nodes.map((node, index) => ({
+      node,
+      index,
+      load: 0,
+      loadAtFirst: 0,
+      threads: new Set<number>(),
+    }));
     this.open = this.places.filter(({ node }) => node.open);
     for (const place of this.places) this.#byName.set(place.node.id, place);
     this.#at = snapshot.threads.map(({ node }, i) => {
@@ -30,6 +40,7 @@ export class Assignment {
       if (place) place.load += this.load(i);
       return place;
     });
+    for (const place of this.places) place.loadAtFirst = place.load;
   }
 
   load(thread: number): number {
@@ -54,6 +65,7 @@ export class Assignment {
   }
 
   put(thread: number, to: Place): void {
+    this.changes++;
     const from = this.#at[thread];
     if (from) {
       from.threads.delete(thread);

@@ -1,4 +1,4 @@
-import { Assignment, leastLoaded, type Place, pressure } from './assignment.js';
+import { Assignment, leastLoaded, type Place } from './assignment.js';
 import type { BalanceOptions } from './options.js';
 import type { PlannedMove, Snapshot } from './snapshot.js';
 
@@ -71,6 +71,8 @@ function together(plan: Assignment, worth: Worth, thread: number, here: Place): 
 class Worth {
   readonly #near: { thread: number; seconds: number }[][];
   readonly #perLoad: number;
+  #least: readonly Place[] = [];
+  #seen = -1;
 
   constructor(
     private readonly plan: Assignment,
@@ -102,14 +104,7 @@ class Worth {
       const place = this.plan.at(near.thread);
       if (place?.node.open) found.add(place);
     }
-    const least: Place[] = [];
-    for (const place of this.plan.open) {
-      let at = least.length;
-      while (at > 0 && pressure(least[at - 1] as Place) > pressure(place)) at--;
-      if (at < CANDIDATES) least.splice(at, 0, place);
-      if (least.length > CANDIDATES) least.pop();
-    }
-    for (const place of least) found.add(place);
+    for (const place of this.#leastLoaded()) found.add(place);
     const origin = this.plan.origin(thread);
     if (origin?.node.open) found.add(origin);
     return found;
@@ -121,6 +116,27 @@ class Worth {
       .filter(other => this.plan.at(other.thread) === here && this.plan.thread(other.thread).held === null)
       .sort((a, b) => b.seconds - a.seconds || a.thread - b.thread);
     return [...new Set(near.map(other => other.thread))];
+  }
+
+  /**
+   * The least loaded nodes of each number of cores: the best one for any thread is among them. Looked for again only when something
+   * has been put elsewhere.
+   */
+  #leastLoaded(): readonly Place[] {
+    if (this.#seen === this.plan.changes) return this.#least;
+    this.#seen = this.plan.changes;
+    const byCores = new Map<number, Place[]>();
+    for (const place of this.plan.open) {
+      const least = byCores.get(place.node.cores) ?? [];
+      byCores.set(place.node.cores, least);
+      let at = least.length;
+      while (at > 0 && (least[at - 1] as Place).load > place.load) at--;
+      if (at < CANDIDATES) least.splice(at, 0, place);
+      if (least.length > CANDIDATES) least.pop();
+    }
+    const least = [...byCores.values()].flat();
+    this.#least = least;
+    return least;
   }
 
   /** Seconds that a move from here to there is worth, its own cost taken off (or given back, if it undoes one). */

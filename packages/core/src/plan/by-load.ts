@@ -22,24 +22,62 @@ export function planByLoad(snapshot: Snapshot, { tolerance }: Pick<BalanceOption
     if (to) plan.put(thread, to);
   }
   const average = plan.average();
-  const before = Math.max(0, ...plan.open.map(place => pressure(place)));
-  if (before > Math.max(BUSY, average * (1 + tolerance))) even(plan, average * (1 + tolerance / 2), before);
+  const [least, most] = extremes(plan);
+  const goals = { low: average * (1 - tolerance / 2), high: average * (1 + tolerance / 2) };
+  if (most > Math.max(BUSY, average * (1 + tolerance))) even(plan, goals.high, most);
+  if (most > BUSY && least < average * (1 - tolerance)) fill(plan, goals);
   return plan.moves((thread, from, to) => {
-    const [was, is] = [loadAtFirst(plan, from), loadAtFirst(plan, to)];
+    const [was, is] = [loadAtFirst(from), loadAtFirst(to)];
     return `${from.node.id} has ${was} of load per core, ${to.node.id} ${is}; this thread ${plan.load(thread).toFixed(2)}`;
   });
 }
 
-function loadAtFirst(plan: Assignment, place: Place): string {
-  let load = 0;
-  for (let i = 0; i < plan.loads.length; i++) if (plan.origin(i) === place) load += plan.load(i);
-  return (load / place.node.cores).toFixed(2);
+function loadAtFirst(place: Place): string {
+  return (place.loadAtFirst / place.node.cores).toFixed(2);
 }
 
 interface Step {
   thread: number;
   from: Place;
   to: Place;
+}
+
+function extremes(plan: Assignment): [least: number, most: number] {
+  let [least, most] = [Number.POSITIVE_INFINITY, 0];
+  for (const place of plan.open) {
+    const p = pressure(place);
+    least = Math.min(least, p);
+    most = Math.max(most, p);
+  }
+  return [least, most];
+}
+
+/**
+ * Gives nodes that have much less than the average (new ones, in a large cluster, whose others are hardly above it) their part, the
+ * fullest nodes' threads with the fewest bytes for their load first.
+ */
+function fill(plan: Assignment, { low, high }: { low: number; high: number }): void {
+  const full = new Set(plan.open);
+  for (;;) {
+    let [to, from] = [null as Place | null, null as Place | null];
+    for (const place of plan.open) {
+      if (to === null || pressure(place) < pressure(to)) to = place;
+      if (full.has(place) && (from === null || pressure(place) > pressure(from))) from = place;
+    }
+    if (!to || !from || to === from || pressure(to) >= low || pressure(from) <= pressure(to)) return;
+    let [best, price] = [null as number | null, Number.POSITIVE_INFINITY];
+    for (const thread of from.threads) {
+      const { held, bytes } = plan.thread(thread);
+      const load = plan.load(thread);
+      if (held !== null || load <= 0 || plan.origin(thread) !== from) continue;
+      const after = pressure(to, load);
+      // Nobody ends above the goal, and nobody who gives ends as one who needs.
+      if (after > high || pressure(from, -load) < Math.min(low, after)) continue;
+      if (bytes / load < price) [best, price] = [thread, bytes / load];
+    }
+    if (best === null) full.delete(from);
+    else plan.put(best, to);
+  }
 }
 
 function even(plan: Assignment, goal: number, before: number): void {
@@ -55,7 +93,7 @@ function even(plan: Assignment, goal: number, before: number): void {
     plan.put(step.thread, step.to);
     steps.push(step);
   }
-  const after = Math.max(...plan.open.map(place => pressure(place)));
+  const [, after] = extremes(plan);
   if (after > before * (1 - MIN_GAIN)) for (const { thread, from } of steps) plan.put(thread, from);
   else prune(plan, steps, goal);
 }
@@ -89,7 +127,7 @@ function bestStep(plan: Assignment, from: Place, goal: number): Step | null {
 
 /** Takes back moves that the others have made needless, the most bytes first. */
 function prune(plan: Assignment, steps: readonly Step[], goal: number): void {
-  const reached = Math.max(goal, ...plan.open.map(place => pressure(place)));
+  const reached = Math.max(goal, extremes(plan)[1]);
   const dear = [...steps].sort((a, b) => plan.thread(b.thread).bytes - plan.thread(a.thread).bytes);
   for (const { thread, from } of dear) if (pressure(from, plan.load(thread)) <= reached) plan.put(thread, from);
 }
