@@ -39,6 +39,8 @@ export interface ConnectionOptions {
 const FIRST_WAIT = 100;
 const MAX_WAIT = 2_000;
 const SILENT_BEATS = 5;
+/** What may be otherwise in a moment. `busy`: somebody at our address has failed too often. */
+const PASSING: ReadonlySet<string> = new Set(['unreachable', 'timeout', 'busy']);
 
 /** The agent's line to the coordinator: joins, comes back after a break, loses and doubles no message. */
 export class Connection {
@@ -85,7 +87,7 @@ export class Connection {
         return await this.#join();
       } catch (thrown) {
         const error = thrown as DmiError;
-        const hopeless = error.code !== 'unreachable' && error.code !== 'timeout';
+        const hopeless = !PASSING.has(error.code);
         if (this.#closed || hopeless || performance.now() + wait > until) throw error;
         await new Promise(resolve => setTimeout(resolve, wait * (0.75 + Math.random() / 2)));
       }

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { GenericSchema } from 'valibot';
 import type { WebSocket } from 'ws';
-import { HANDSHAKE_MS, MAX_HANDSHAKE_MESSAGE, VERSION, WIRE_VERSION } from '../constants.js';
+import { MAX_MESSAGE, VERSION, WIRE_VERSION } from '../constants.js';
 import { asDmiError, DmiError } from '../errors.js';
 import { shortId } from '../ids.js';
 import {
@@ -14,6 +14,7 @@ import {
   sameMac,
 } from '../wire/handshake.js';
 import { CLOSE, Peer } from '../wire/peer.js';
+import { limitMessages } from './message-limit.js';
 
 /** A connection that has completed the handshake. */
 export interface Accepted {
@@ -26,6 +27,10 @@ export interface AcceptOptions {
   token: string | null;
   cluster: string;
   onBad: (error: DmiError) => void;
+  /** Seconds that the peer has to wait because others at its address have failed too often since it connected. */
+  wait: () => number;
+  /** Takes what ends the handshake when its time is over. */
+  onOverdue: (end: (error: DmiError) => void) => void;
 }
 
 /**
@@ -36,31 +41,23 @@ export function accept(socket: WebSocket, options: AcceptOptions): Promise<Accep
   return new Promise((resolve, reject) => {
     const peer = new Peer<object>(socket, error => fail(error));
     let settled = false;
-    const timer = setTimeout(
-      () => fail(new DmiError('timeout', `no handshake within ${HANDSHAKE_MS / 1000} s`)),
-      HANDSHAKE_MS,
-    );
-    const done = () => {
-      settled = true;
-      clearTimeout(timer);
-    };
     const fail = (error: DmiError) => {
       if (settled) return options.onBad(error);
-      done();
+      settled = true;
       peer.send({ t: 'refused', code: error.code, reason: error.message, hint: error.hint ?? null });
       peer.close(CLOSE.refused, error.message);
       reject(error);
     };
+    options.onOverdue(error => settled || fail(error));
     socket.on('close', () => {
       if (!settled) fail(new DmiError('unreachable', 'closed before the handshake was complete'));
     });
 
     let hello: Hello | null = null;
     const nonce = randomBytes(NONCE_BYTES);
-    peer.receive(fromPeerHandshake as GenericSchema<unknown, Message>, 'handshake', (message, size) => {
+    peer.receive(fromPeerHandshake as GenericSchema<unknown, Message>, 'handshake', message => {
       if (settled) return;
       try {
-        if (size > MAX_HANDSHAKE_MESSAGE) throw new DmiError('malformed', `handshake: a message of ${size} bytes`);
         if (message.t === 'hello' && hello === null) {
           checkHello(message);
           hello = message;
@@ -68,8 +65,11 @@ export function accept(socket: WebSocket, options: AcceptOptions): Promise<Accep
             options.token === null ? null : proofMac(options.token, 'coordinator', message.role, message.nonce, nonce);
           peer.send({ t: 'challenge', wire: WIRE_VERSION, version: VERSION, nonce, mac, cluster: options.cluster });
         } else if (message.t === 'proof' && hello !== null) {
+          const wait = options.wait();
+          if (wait > 0) throw new DmiError('busy', tooManyFailures(wait));
           checkProof(options.token, hello, nonce, message.mac);
-          done();
+          settled = true;
+          limitMessages(socket, MAX_MESSAGE);
           const session = shortId(randomBytes(16), 16);
           peer.send({ t: 'welcome', session, cluster: options.cluster });
           resolve({ peer, role: hello.role, session });
@@ -81,6 +81,10 @@ export function accept(socket: WebSocket, options: AcceptOptions): Promise<Accep
       }
     });
   });
+}
+
+export function tooManyFailures(seconds: number): string {
+  return `too many failed attempts from your address; wait ${seconds} s`;
 }
 
 type Message = Hello | { t: 'proof'; mac: Uint8Array | null };

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { createServer, type IncomingMessage, type Server, STATUS_CODES } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { Logger } from 'pino';
 import { pino } from 'pino';
 import { type WebSocket, WebSocketServer } from 'ws';
@@ -8,14 +9,16 @@ import { now } from '../clock.js';
 import type { ClusterInput, Effect } from '../cluster/events.js';
 import { type Cluster, type ClusterSettings, emptyCluster } from '../cluster/state.js';
 import { step } from '../cluster/step.js';
-import { BEAT_MS, DEFAULT_PORT, MAX_MESSAGE, VERSION } from '../constants.js';
+import { BEAT_MS, DEFAULT_PORT, MAX_HANDSHAKE_MESSAGE, VERSION } from '../constants.js';
 import { asDmiError, DmiError } from '../errors.js';
 import { shortId } from '../ids.js';
 import { defaultImageDir, ImageStore } from '../images/store.js';
 import type { AgentBody } from '../wire/agent-messages.js';
-import { accept } from './accept.js';
+import { accept, tooManyFailures } from './accept.js';
 import { Agents } from './agents.js';
 import { Clients } from './clients.js';
+import { DOOR_LIMITS, type DoorLimits } from './door.js';
+import { Entrance } from './entrance.js';
 import { Outputs } from './outputs.js';
 import { Reports } from './reports.js';
 
@@ -26,12 +29,12 @@ export interface CoordinatorOptions {
   imageDir?: string;
   settings?: Partial<ClusterSettings>;
   beatMs?: number;
+  /** What peers may do before they have proved themselves. */
+  limits?: Partial<DoorLimits>;
   log?: Logger;
 }
 
 const TICK_MS = 100;
-/** Connections that have not completed the handshake. */
-const MAX_PENDING = 256;
 
 /** A running coordinator: sockets and timers around the pure `step`. */
 export class Coordinator {
@@ -41,14 +44,15 @@ export class Coordinator {
   readonly #clients: Clients;
   readonly #reports: Reports;
   readonly #outputs: Outputs;
+  readonly #entrance: Entrance;
   readonly #inputs: ClusterInput[] = [];
   #stepping = false;
-  #pending = 0;
   #timer: NodeJS.Timeout | null = null;
   readonly #name = shortId(randomBytes(8), 8);
 
   private constructor(
     private readonly options: CoordinatorOptions,
+    private readonly http: Server,
     private readonly server: WebSocketServer,
     /** `ws://host:port` that agents and clients connect to. */
     readonly address: string,
@@ -80,7 +84,9 @@ export class Coordinator {
       apply,
       seen: (job, seen) => this.#outputs.seen(job, seen),
     });
-    server.on('connection', socket => void this.#accept(socket));
+    this.#entrance = new Entrance({ ...DOOR_LIMITS, ...options.limits }, this.#log);
+    http.on('connection', (socket: Socket) => this.#entrance.arrive(socket));
+    http.on('upgrade', (request, socket, head) => this.#upgrade(request, socket, head));
     this.#timer = setInterval(() => this.#tick(), TICK_MS);
     this.#log.info({ address, version: VERSION, token: options.token != null }, `coordinator listens on ${address}`);
   }
@@ -93,15 +99,18 @@ export class Coordinator {
         hint: 'set DMI_TOKEN (or --token-file) here and on the agents, or listen on 127.0.0.1',
       });
     }
-    const http = createServer((_request, response) => response.writeHead(426).end('dmi: WebSocket only\n'));
+    const http = createServer((_request, response) => {
+      response.writeHead(426, { connection: 'close' }).end('dmi: WebSocket only\n');
+    });
     await new Promise<void>((resolve, reject) => {
       http.once('error', error => reject(listenError(options.listen, error)));
       http.listen(port, host, resolve);
     });
     const bound = http.address() as AddressInfo;
     const shown = bound.family === 'IPv6' ? `[${bound.address}]` : bound.address;
-    const server = new WebSocketServer({ server: http, maxPayload: MAX_MESSAGE, perMessageDeflate: false });
-    return new Coordinator(options, server, `ws://${shown}:${bound.port}`);
+    // No compression: a small message can then not become a large one. The limit is for those who have not proved themselves.
+    const server = new WebSocketServer({ noServer: true, maxPayload: MAX_HANDSHAKE_MESSAGE, perMessageDeflate: false });
+    return new Coordinator(options, http, server, `ws://${shown}:${bound.port}`);
   }
 
   /** A copy-free look at the state, for tests and tables. */
@@ -116,33 +125,35 @@ export class Coordinator {
     this.#agents.close();
     this.#outputs.close();
     this.#clients.close();
-    const http = this.server.options.server;
+    this.#entrance.close();
     for (const socket of this.server.clients) setTimeout(() => socket.terminate(), 500).unref();
     await new Promise<void>(resolve => this.server.close(() => resolve()));
-    await new Promise<void>(resolve => (http ? http.close(() => resolve()) : resolve()));
+    await new Promise<void>(resolve => this.http.close(() => resolve()));
   }
 
-  async #accept(socket: WebSocket): Promise<void> {
-    if (++this.#pending > MAX_PENDING) {
-      this.#pending--;
-      socket.terminate();
-      return;
-    }
+  #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    const wait = this.#entrance.wait(request.socket);
+    if (wait > 0) refuseUpgrade(socket, 429, tooManyFailures(wait), wait);
+    else this.server.handleUpgrade(request, socket, head, peer => void this.#accept(peer, request.socket));
+  }
+
+  async #accept(socket: WebSocket, from: Socket): Promise<void> {
+    const entrance = this.#entrance;
     const onBad = (error: DmiError) => this.#log.warn({ code: error.code }, `closed a connection: ${error.message}`);
     try {
       const { peer, role, session } = await accept(socket, {
         token: this.options.token ?? null,
         cluster: this.#name,
         onBad,
+        wait: () => entrance.wait(from),
+        onOverdue: end => entrance.onOverdue(from, end),
       });
+      entrance.proved(from);
       if (this.#timer === null) socket.close(1001, 'the coordinator is stopping');
       else if (role === 'agent') this.#agents.accept(peer, session);
       else this.#clients.accept(peer, session);
     } catch (error) {
-      const { code, message } = asDmiError(error);
-      this.#log.warn({ code }, `refused a connection: ${message}`);
-    } finally {
-      this.#pending--;
+      entrance.failed(from, asDmiError(error));
     }
   }
 
@@ -213,6 +224,15 @@ export class Coordinator {
       }
     }
   }
+}
+
+/** Answers a request for a WebSocket with a reason instead, which wire/connect.ts shows. */
+function refuseUpgrade(socket: Duplex, status: number, reason: string, retrySeconds: number | null = null): void {
+  socket.on('error', () => {});
+  const retry = retrySeconds === null ? '' : `Retry-After: ${retrySeconds}\r\n`;
+  const head = `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\nContent-Type: text/plain\r\n${retry}`;
+  const body = `${reason}\n`;
+  socket.end(`${head}Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
 }
 
 /** @throws DmiError `usage` */

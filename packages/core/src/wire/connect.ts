@@ -53,20 +53,42 @@ export function connect(options: ConnectOptions): Promise<{ peer: Peer<object>; 
       handshakeTimeout: CONNECT_MS,
     });
     let settled = false;
+    let failed = false;
     const peer = new Peer<object>(socket, error => fail(reachable(address, error)));
     const timer = setTimeout(
       () => fail(new DmiError('timeout', `${address} did not answer within ${CONNECT_MS / 1000} s`)),
       CONNECT_MS,
     );
     const fail = (error: DmiError) => {
+      if (failed) return;
       if (settled) return options.onBad(error);
       settled = true;
+      failed = true;
       clearTimeout(timer);
       socket.terminate();
       reject(error);
     };
     socket.on('close', (_code, reason) => {
       if (!settled) fail(reachable(address, new Error(reason.toString() || 'the connection was closed')));
+    });
+    socket.on('unexpected-response', (_request, response) => {
+      const { statusCode = 0 } = response;
+      let text = '';
+      response.setEncoding('utf8').on('data', piece => {
+        if (text.length < 1_000) text += piece;
+      });
+      response.on('close', () =>
+        fail(
+          refusal(
+            address,
+            statusCode,
+            text
+              .slice(0, 300)
+              .replace(/[^ -~]/g, ' ')
+              .trim(),
+          ),
+        ),
+      );
     });
     const nonce = randomBytes(NONCE_BYTES);
     socket.on('open', () => {
@@ -106,6 +128,22 @@ function answer(options: ConnectOptions, nonce: Uint8Array, message: Challenge):
     });
   }
   return proofMac(options.token, 'peer', options.role, nonce, message.nonce);
+}
+
+/** An answer in HTTP: the coordinator's reason not to talk at all (server/coordinator.ts), or something else that listens there. */
+function refusal(address: string, status: number, text: string): DmiError {
+  if (status === 429) {
+    return new DmiError('busy', `the coordinator at ${address} refuses to talk: ${text}`, {
+      hint: 'check the join token (DMI_TOKEN, --token-file), and try again',
+    });
+  }
+  return new DmiError(
+    'unreachable',
+    `cannot reach the coordinator at ${address}: HTTP status ${status} is answered there`,
+    {
+      hint: 'something else may be listening on that port: name the coordinator with DMI_ADDRESS=ws://host:port',
+    },
+  );
 }
 
 function reachable(address: string, error: Error): DmiError {

@@ -50,15 +50,11 @@ export class Peer<Out extends object> {
   }
 
   /** From now on (messages that waited included) every message goes to `handler`. Errors it throws close the connection. */
-  receive<S extends GenericSchema>(
-    schema: S,
-    what: string,
-    handler: (message: InferOutput<S>, size: number) => void,
-  ): void {
+  receive<S extends GenericSchema>(schema: S, what: string, handler: (message: InferOutput<S>) => void): void {
     this.#receive = bytes => {
       if (!this.open) return;
       try {
-        handler(check(schema, decode(bytes), what), bytes.length);
+        handler(check(schema, decode(bytes), what));
       } catch (error) {
         this.bad(asDmiError(error));
       }
