@@ -73,7 +73,7 @@ void Control::start(int fd) {
   writer_ = std::thread([this] { block_all_signals(), write_queued(); });
 }
 
-void Control::send(const nlohmann::json& message) {
+void Control::queue(const nlohmann::json& message) {
   std::vector<uint8_t> frame(4);
   nlohmann::json::to_msgpack(message, frame);
   const auto size = static_cast<uint32_t>(frame.size() - 4);
@@ -83,7 +83,6 @@ void Control::send(const nlohmann::json& message) {
   if (closed_) return;
   queued_bytes_ += frame.size();
   queue_.push_back(std::move(frame));
-  changed_.notify_all();
 }
 
 void Control::log(int level, const std::string& line) { send({{"t", "log"}, {"level", level}, {"msg", line}}); }

@@ -15,7 +15,9 @@ class Control {
   // Starts the writer thread.
   void start(int fd);
   // Any thread, also a worker in the middle of a guest's system call. Blocks while more than 8 MiB wait to be read.
-  void send(const nlohmann::json& message);
+  void send(const nlohmann::json& message) { queue(message), wake(); }
+  void queue(const nlohmann::json& message);  // goes out no later than what is sent after it, and no earlier than wake()
+  void wake() { changed_.notify_all(); }
   void log(int level, const std::string& line);
   // Reads messages until the channel closes. `on_message` runs on the calling thread.
   void read(const std::function<void(const nlohmann::json&)>& on_message);

@@ -96,6 +96,7 @@ struct Guest {
   HotSites sites;
   uint64_t moves = 0;
   std::atomic<bool> moving{false};    // a mover has it
+  std::atomic<bool> in_doubt{false};  // sent whole: it may run elsewhere by now, and here it is not to be found
   std::string carried[2];             // unfinished output lines that came along with a move
 
   int32_t dmi_id() const { return static_cast<int32_t>(key >> 32); }

@@ -23,6 +23,7 @@
 namespace dmi::host {
 namespace {
 
+constexpr int64_t kPauseSpin = 50'000;  // ns
 constexpr const char* kOwnProgram = "/proc/self/exe";  // the guest's, not the host's
 
 Host* the_host = nullptr;
@@ -294,7 +295,7 @@ void Host::insert(std::shared_ptr<Guest> g) {
 std::shared_ptr<Guest> Host::find(ThreadKey key) {
   std::lock_guard hold(guests_mutex_);
   auto it = guests_.find(key);
-  return it == guests_.end() ? nullptr : it->second;
+  return it == guests_.end() || it->second->in_doubt ? nullptr : it->second;
 }
 
 void Host::forget(ThreadKey key) {
@@ -432,8 +433,11 @@ bool Host::pause(Guest& g, double timeout, std::string& why, std::string& code) 
     if (state == State::Offloaded) why = "it is in a system call that may block", code = "pinned";
     else why = "it did not come to rest in " + std::to_string(static_cast<int>(timeout)) + " s (it is " + name(state) + ")", code = "busy";
     if (state == State::Offloaded || monotonic_seconds() > give_up) break;
+    // A running thread comes to rest within microseconds, of which sleeping and being woken would be most.
+    const auto paused = [&] { return g.state.load() == State::Paused; };
+    for (int64_t until = monotonic_ns() + kPauseSpin; !paused() && monotonic_ns() < until;) __builtin_ia32_pause();
     std::unique_lock hold(pause_mutex_);
-    pause_wake_.wait_for(hold, std::chrono::microseconds(500));
+    pause_wake_.wait_for(hold, std::chrono::microseconds(500), paused);
   }
   g.lock.lock();
   const bool paused = g.state == State::Paused;
@@ -480,7 +484,7 @@ void Host::release(Guest& g) {
 nlohmann::json Host::report() {
   nlohmann::json threads = nlohmann::json::array();
   for (const auto& g : guests()) {
-    if (g->role == DMI_ROLE_FUNCTION) continue;
+    if (g->role == DMI_ROLE_FUNCTION || g->in_doubt) continue;
     nlohmann::json regions = nlohmann::json::array();
     g->lock.lock();
     const State state = g->state;

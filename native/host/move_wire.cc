@@ -3,11 +3,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <optional>
 
 #include "error.h"
@@ -20,7 +23,8 @@ namespace {
 constexpr size_t kPipe = 1 << 20;            // bytes; the most an ordinary user may ask for
 constexpr size_t kSpliceFrom = 256 << 10;   // bytes of a run from which handing pages over pays
 constexpr uint64_t kReceiveStep = 4 << 20;  // bytes
-constexpr size_t kBatchRuns = 512;        // per batch, also the most a frame may claim
+constexpr size_t kBatchRuns = 512;          // per batch, also the most a frame may claim
+constexpr int64_t kAttentive = 500'000;    // ns for which the next message is looked out for before sleeping
 
 [[noreturn]] void broken(const char* what) {
   throw Error("unreachable", std::string("the connection of the move broke while ") + what + ": " +
@@ -42,10 +46,10 @@ MoveStream::~MoveStream() {
     if (end >= 0) close(end);
 }
 
-void MoveStream::write_all(const void* data, size_t size) {
+void MoveStream::write_all(const void* data, size_t size, int flags) {
   auto* p = static_cast<const char*>(data);
   while (size > 0) {
-    const ssize_t n = ::send(fd_, p, size, MSG_NOSIGNAL);
+    const ssize_t n = ::send(fd_, p, size, MSG_NOSIGNAL | flags);
     if (n < 0 && errno == EINTR) continue;
     if (n <= 0) broken("sending");
     p += n;
@@ -56,10 +60,16 @@ void MoveStream::write_all(const void* data, size_t size) {
 void MoveStream::read_all(void* to, size_t size, bool provisional) {
   auto* p = static_cast<char*>(to);
   while (size > 0) {
-    ssize_t n = recv(fd_, p, size, MSG_WAITALL);
+    if (attentive_ && size < kSpliceFrom) await();
+    ssize_t n = recv(fd_, p, size, size < kSpliceFrom ? 0 : MSG_WAITALL);
     if (n < 0 && errno == EFAULT && provisional) {
-      char sink[kPage];
-      n = recv(fd_, sink, std::min(size, sizeof sink), MSG_WAITALL);
+      // Nothing of the piece is lost but what has no place: the kernel gives up a whole segment for one page that is not there.
+      char page[kPage];
+      n = recv(fd_, page, std::min(size, kPage - (reinterpret_cast<uint64_t>(p) & (kPage - 1))), MSG_WAITALL);
+      if (n > 0) {
+        const iovec from{page, static_cast<size_t>(n)}, into{p, static_cast<size_t>(n)};
+        process_vm_writev(getpid(), &from, 1, &into, 1, 0);
+      }
     }
     if (n < 0 && errno == EINTR) continue;
     if (n == 0) errno = 0;
@@ -69,13 +79,24 @@ void MoveStream::read_all(void* to, size_t size, bool provisional) {
   }
 }
 
-void MoveStream::send(MoveMessage type, const Writer& body) {
+void MoveStream::send(MoveMessage type, const Writer& body, bool more) {
   std::vector<std::byte> frame(5 + body.size());
   const auto size = static_cast<uint32_t>(body.size());
   memcpy(frame.data(), &size, 4);
   frame[4] = static_cast<std::byte>(type);
   std::copy(body.view().begin(), body.view().end(), frame.begin() + 5);
-  write_all(frame.data(), frame.size());
+  write_all(frame.data(), frame.size(), more ? MSG_MORE : 0);
+}
+
+// A thread stands still until its last bytes are taken in, and to be woken for them takes longer than the rest. One move at a time
+// is so eager: many together keep the processor busy anyway. The source never is: by the time of the answer the thread runs.
+void MoveStream::await() {
+  static std::atomic_flag taken;
+  if (taken.test_and_set()) return;
+  const int64_t until = monotonic_ns() + kAttentive;
+  char c;
+  while (recv(fd_, &c, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN && monotonic_ns() < until) sched_yield();
+  taken.clear();
 }
 
 MoveMessage MoveStream::receive(std::vector<std::byte>& body) {
@@ -114,30 +135,33 @@ void MoveStream::send_pages(const std::vector<Run>& runs, uint64_t& bytes, std::
     missed->push_back({from, page_up(reinterpret_cast<uint64_t>(v.iov_base) + v.iov_len) - from});
     zeros(v.iov_len);
   };
-  for (size_t at = 0; at <= runs.size(); at += kBatchRuns) {
+  for (size_t at = 0; at < runs.size(); at += kBatchRuns) {
     const size_t n = std::min(kBatchRuns, runs.size() - at);
     const auto count = static_cast<uint32_t>(n);
     std::vector<iovec> parts;
     parts.push_back({const_cast<uint32_t*>(&count), sizeof count});
-    if (n > 0) parts.push_back({const_cast<Run*>(&runs[at]), n * sizeof(Run)});
+    parts.push_back({const_cast<Run*>(&runs[at]), n * sizeof(Run)});
     for (size_t i = 0; i < n; i++) {
       parts.push_back({reinterpret_cast<void*>(runs[at + i].start), runs[at + i].size});
       bytes += runs[at + i].size;
     }
+    size_t together = IOV_MAX;
     for (size_t first = 0; first < parts.size();) {
       if (parts[first].iov_len >= kSpliceFrom) {
         if (const iovec rest = splice_all(parts[first++]); rest.iov_len > 0) not_there(rest);
         continue;
       }
       size_t last = first;
-      while (last < parts.size() && last - first < IOV_MAX && parts[last].iov_len < kSpliceFrom) last++;
+      while (last < parts.size() && last - first < together && parts[last].iov_len < kSpliceFrom) last++;
       msghdr m{};
       m.msg_iov = &parts[first];
       m.msg_iovlen = last - first;
-      ssize_t sent = sendmsg(fd_, &m, MSG_NOSIGNAL | (last < parts.size() ? MSG_MORE : 0));
+      ssize_t sent = sendmsg(fd_, &m, MSG_NOSIGNAL | MSG_MORE);
       if (sent < 0 && errno == EINTR) continue;
       if (sent < 0 && errno == EFAULT) {
-        not_there(parts[first++]);
+        // Of several parts it may have been any: one by one from here.
+        if (last - first == 1) not_there(parts[first++]);
+        together = 1;
         continue;
       }
       if (sent <= 0) broken("sending pages");
@@ -150,8 +174,10 @@ void MoveStream::send_pages(const std::vector<Run>& runs, uint64_t& bytes, std::
         if (v.iov_len == 0) first++;
       }
     }
-    if (n == 0) return;
   }
+}
+
+void MoveStream::end_pages() {
   const uint32_t end = 0;
   write_all(&end, sizeof end);
 }

@@ -12,9 +12,9 @@
 
 namespace dmi::host {
 
-enum class MoveMessage : uint8_t { Offer = 1, Accept = 2, Refuse = 3, Ready = 4, Commit = 5, Running = 6, Abort = 7, Unknown = 8, Pages = 9, State = 10 };
+enum class MoveMessage : uint8_t { Offer = 1, Accept = 2, Refuse = 3, Running = 6, Abort = 7, Pages = 9, State = 10 };
 
-constexpr uint32_t kMoveWire = 2;              // version of everything here
+constexpr uint32_t kMoveWire = 3;              // version of everything here
 constexpr uint32_t kMaxMoveMessage = 64u << 20;
 
 inline Writer id_only(uint64_t id) {
@@ -31,23 +31,29 @@ class MoveStream {
   ~MoveStream();
   MoveStream(const MoveStream&) = delete;
 
-  void send(MoveMessage type, const Writer& body = {});
+  void send(MoveMessage type, const Writer& body = {}, bool more = false);  // more: what follows at once may share a packet
   MoveMessage receive(std::vector<std::byte>& body);       // a frame
   void drain();                                            // discards what comes, until the other side has closed
   MoveMessage expect(MoveMessage wanted);                  // a frame without contents of interest
-  // Pages: batches of runs, each followed by its bytes; an empty batch ends them. Of pages that the thread unmaps while they
-  // are sent, zeros arrive.
+  // Pages: batches of runs, each followed by its bytes; an empty batch, end_pages(), ends them. Of pages that the thread
+  // unmaps while they are sent, zeros arrive.
   void send_pages(const std::vector<Run>& runs, uint64_t& bytes, std::vector<Run>* missed = nullptr);  // missed: what was zeros
+  void end_pages();
   // `provisional`: the thread still runs, and may have mapped something else there than is mapped here; what does not fit is
   // passed over and will come again.
   void receive_pages(const std::function<bool(const Run&)>& acceptable, bool provisional, uint64_t& bytes);
 
+  void be_attentive() { attentive_ = true; }  // what comes next comes soon: worth a short look out before sleeping
+  int fd() const { return fd_; }
+
  private:
-  void write_all(const void* data, size_t size);
+  void await();
+  void write_all(const void* data, size_t size, int flags = 0);
   void read_all(void* to, size_t size, bool provisional = false);
   iovec splice_all(iovec part);  // whole pages; gives what could not be read
   void zeros(size_t size);
   int fd_;
+  bool attentive_ = false;
   int pipe_[2] = {-1, -1};
 };
 

@@ -25,9 +25,17 @@ void Moves::report(const nlohmann::json& move, ThreadKey thread, memory::MemberI
                               {"moves", o.moves}});
 }
 
-void Moves::leave(const Guest& g) {
+void Moves::leave(Guest& g) {
+  g.in_doubt = true;
   std::lock_guard hold(mutex_);
   for (const Extent& e : g.space.extents()) leaving_.push_back(e);
+}
+
+void Moves::stay(Guest& g) {
+  g.in_doubt = false;
+  std::lock_guard hold(mutex_);
+  for (const Extent& e : g.space.extents()) std::erase_if(leaving_, [&](const Extent& l) { return l.base == e.base; });
+  left_.notify_all();
 }
 
 void Moves::left(Guest& g) {
@@ -47,15 +55,6 @@ bool Moves::wait_for_leaving(const Extent& e) {
   return left_.wait_for(hold, std::chrono::seconds(5), [&] { return !overlaps(); });
 }
 
-// The decision of a move, which can only be taken once: whoever asks first with Commit or Abort settles it.
-Moves::Decision Moves::decide(uint64_t id, Decision wanted) {
-  std::lock_guard hold(mutex_);
-  auto it = decisions_.find(id);
-  if (it == decisions_.end()) return Decision::Abort;  // never offered, or long given up
-  if (it->second == Decision::Open) it->second = wanted;
-  return it->second;
-}
-
 void Moves::incoming(int fd, std::string_view service, memory::MemberId from, std::span<const std::byte> extra) {
   Reader r(extra);
   const uint64_t id = service == "move" ? 0 : r.num<uint64_t>();
@@ -64,8 +63,7 @@ void Moves::incoming(int fd, std::string_view service, memory::MemberId from, st
     if (name == "move") return receive(fd, from);
     try {
       MoveStream stream(fd, 5);
-      if (name == "move-commit") stream.send(commit_held(id) ? MoveMessage::Running : MoveMessage::Unknown);
-      else if (name == "move-status") stream.send(decide(id, Decision::Abort) == Decision::Commit ? MoveMessage::Commit : MoveMessage::Abort);
+      stream.send(settle(id, false) ? MoveMessage::Running : MoveMessage::Abort);
     } catch (const Error&) {
       // the asker will ask again
     }

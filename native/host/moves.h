@@ -7,18 +7,18 @@
 //   pages while it runs, several rounds   ->    read straight into place
 //   pause the thread
 //   state: the thread, its memory as it is now, pages to drop ->
-//   pages, straight from the region       ->
-//                                            <- ready: everything is here
-//   [decides: commit]  commit             ->    the thread runs here
+//   pages, straight from the region, and their end ->
+//                                               the thread runs here
 //                                            <- running
 //   frees its copy
 //
-// Until it has decided the source may say abort. A thread that asks for its own move stands still throughout.
+// Until the end of the pages the source may say abort. A thread that asks for its own move stands still throughout.
 //
-// Exactly one copy ever runs. Until the source decides to commit, its copy is the thread: any failure leaves it there. Once
-// decided, only the destination's may run. A connection cut between `ready` and `running` leaves both sides holding:
-// the source repeats its commit ("move-commit", idempotent), the destination asks for the decision ("move-status", which
-// makes an undecided source abort). If neither can reach the other for the peer timeout, the job fails, saying so.
+// Exactly one copy ever runs. Until the source writes the end, its copy is the thread: any failure leaves it there. From then on
+// its copy rests, and the destination has the say: it runs its copy if everything has come, and never if not. A connection that
+// is cut in between leaves only the source in doubt, and it asks ("move-status"): the answer is `running`, or `abort`, after which
+// the destination's copy cannot come to life any more. If the destination cannot be asked for the peer timeout, the job fails,
+// saying so. A pause is thus one way of the network and the time the pages take.
 #pragma once
 #include <condition_variable>
 #include <deque>
@@ -55,34 +55,30 @@ class Moves {
   // Tells the agent how a move ended. `move`: its name, or null when a thread has asked for it.
   void report(const nlohmann::json& move, ThreadKey thread, memory::MemberId to, const MoveOutcome& o);
   void command(const std::string& move, ThreadKey thread, memory::MemberId to);  // from the agent; reports to it
-  // A connection of service "move", "move-commit" or "move-status". Takes the descriptor; does not block.
+  // A connection of service "move" or "move-status". Takes the descriptor; does not block.
   void incoming(int fd, std::string_view service, memory::MemberId from, std::span<const std::byte> extra);
 
   // Memory of threads that run elsewhere by now but is not unmapped yet: one that comes straight back waits for that.
   bool wait_for_leaving(const Extent& e);  // false: nothing that is leaving lies there
 
  private:
-  enum class Decision : uint8_t { Open, Commit, Abort };
   struct Outgoing;
-  struct Held { std::shared_ptr<Guest> guest; memory::MemberId from; uint64_t bytes; };
 
   MoveOutcome send(ThreadKey thread, memory::MemberId to, bool self, std::shared_ptr<Guest>& gone);  // gone: to be left()
-  void make_sure(uint64_t id, memory::MemberId to, const std::string& thread);  // committed, but no answer
+  bool runs_there(uint64_t id, memory::MemberId to, const std::string& thread, std::string why);  // sent whole, but no answer
   void receive(int fd, memory::MemberId from);
-  bool commit_held(uint64_t id);       // true: it runs here (now, or already)
-  void settle_held(uint64_t id);       // ready, but the connection is gone
-  Decision decide(uint64_t id, Decision wanted);
+  bool settle(uint64_t id, bool run);  // of a move whose offer was accepted; true: the thread runs here
 
-  void leave(const Guest& g);
-  void left(Guest& g);
+  void leave(Guest& g);  // its memory may be needed again by the thread itself, which is back
+  void stay(Guest& g);   // it did not go
+  void left(Guest& g);         // unmaps it
 
   std::mutex mutex_;
   std::condition_variable left_;
   std::vector<Extent> leaving_;
-  std::unordered_map<uint64_t, Decision> decisions_;  // source: of moves that have sent an offer
-  std::unordered_map<uint64_t, Held> held_;           // destination: ready, waiting for the decision
-  std::unordered_set<uint64_t> running_;              // destination: committed lately (answers repeated commits)
-  std::deque<uint64_t> running_order_;                // the same, oldest first
+  std::unordered_set<uint64_t> arriving_;  // destination: accepted, and neither complete nor called off
+  std::unordered_set<uint64_t> running_;   // destination: came to life here lately
+  std::deque<uint64_t> running_order_;     // the same, oldest first
 };
 
 }  // namespace dmi::host

@@ -1,9 +1,10 @@
 // A move's destination: see moves.h for what it answers and when.
 #include <stdio.h>
 
-#include <thread>
+#include <functional>
 
 #include "arrival.h"
+#include "fault_point.h"
 #include "guest_wire.h"
 #include "host.h"
 #include "move_layout.h"
@@ -14,7 +15,7 @@
 namespace dmi::host {
 namespace {
 
-constexpr size_t kRemembered = 10'000;  // arrivals whose repeated commits are still answered; a repeat comes within the peer timeout
+constexpr size_t kRemembered = 10'000;  // arrivals that can still be asked for; who is in doubt asks within the peer timeout
 
 void refuse(MoveStream& s, const std::string& code, const std::string& reason) {
   Writer w;
@@ -35,10 +36,10 @@ int64_t available_memory() {
 }
 
 // Everything until the thread is complete. False: the source has called it off.
-bool take_in(MoveStream& stream, std::vector<std::byte>& body, Guest& g, uint64_t& id, uint64_t& bytes) {
+bool take_in(MoveStream& stream, std::vector<std::byte>& body, Guest& g, const std::function<void(uint64_t)>& begin, uint64_t& bytes) {
   Host& host = Host::get();
   Offer offer = read_offer(body);
-  id = offer.id;
+  begin(offer.id);
   g.key = offer.thread;
   if (const int64_t available = available_memory(); static_cast<int64_t>(offer.resident) > available)
     throw Error("no-memory", "the thread has " + std::to_string(offer.resident >> 20) + " MiB, this machine " + std::to_string(available >> 20) +
@@ -48,10 +49,15 @@ bool take_in(MoveStream& stream, std::vector<std::byte>& body, Guest& g, uint64_
   Writer accept;
   for (const bool here : arrival.present()) accept.num<uint8_t>(here);
   stream.send(MoveMessage::Accept, accept);
+  fault_point("destination:accept", stream.fd());
+  stream.be_attentive();
   const auto acceptable = [&](const Run& r) { return arrival.covers(r); };
   while (true) {
     switch (stream.receive(body)) {
-      case MoveMessage::Pages: stream.receive_pages(acceptable, true, bytes); continue;
+      case MoveMessage::Pages:
+        stream.receive_pages(acceptable, true, bytes);
+        fault_point("destination:pages", stream.fd());
+        continue;
       case MoveMessage::Abort: return false;
       case MoveMessage::State: break;
       default: throw Error("refused", "a move went on with nonsense");
@@ -63,6 +69,7 @@ bool take_in(MoveStream& stream, std::vector<std::byte>& body, Guest& g, uint64_
     read_guest(r, g);
     arrival.show(layout);
     arrival.drop(dropped);
+    fault_point("destination:state", stream.fd());
     stream.receive_pages(acceptable, false, bytes);
     arrival.finish(layout);
     return true;
@@ -74,93 +81,57 @@ bool take_in(MoveStream& stream, std::vector<std::byte>& body, Guest& g, uint64_
 void Moves::receive(int fd, memory::MemberId from) {
   Host& host = Host::get();
   Visit visit(host.departure());
-  uint64_t id = 0;
   try {
     MoveStream stream(fd, host.config().peer_timeout);
     std::vector<std::byte> body;
     const auto g = std::make_shared<Guest>();
-    uint64_t move = 0, bytes = 0;
+    uint64_t id = 0, bytes = 0;
+    const auto begin = [&](uint64_t move) {
+      std::lock_guard hold(mutex_);
+      if (running_.contains(move) || !arriving_.insert(move).second) throw Error("refused", "that move is under way already");
+      id = move;
+    };
+    struct End { Moves& m; uint64_t& id; ~End() { if (id) m.settle(id, false); } } end{*this, id};
     try {
       if (!visit.admitted || host.departure().asked()) throw Error("refused", "it is leaving the job");
       if (stream.receive(body) != MoveMessage::Offer) throw Error("refused", "a move began with something else than an offer");
-      if (!take_in(stream, body, *g, move, bytes)) return;  // called off
+      if (!take_in(stream, body, *g, begin, bytes)) return;  // called off
     } catch (const Error& e) {
       if (e.code == "unreachable") throw;
+      if (id) settle(id, false);  // before the source knows
       refuse(stream, e.code, e.what());
       return;
     }
-    id = move;
-    {
-      std::lock_guard hold(mutex_);
-      held_[id] = {g, from, bytes};
+    fault_point("destination:complete", fd);
+    if (!settle(id, true)) throw Error("unreachable", "node " + std::to_string(from) + " called it off");
+    fault_point("destination:decided", fd);
+    for (int s : {1, 2}) host.output().preset(g->key, s, g->carried[s - 1]);
+    host.insert(g);
+    host.control().queue({{"t", "arrived"}, {"thread", g->name()}, {"move", std::to_string(id)}, {"bytes", bytes}, {"moves", g->moves}});
+    host.release(*g);
+    host.control().wake();  // the thread first
+    try {
+      stream.send(MoveMessage::Running);
+      fault_point("destination:running", fd);
+    } catch (const Error&) {
+      // the source will ask
     }
-    stream.send(MoveMessage::Ready);
-    std::vector<std::byte> none;
-    const MoveMessage m = stream.receive(none);
-    if (m != MoveMessage::Commit) throw Error("unreachable", "no commit");
-    commit_held(id);
-    stream.send(MoveMessage::Running);
   } catch (const Error& e) {
-    if (id) settle_held(id);
-    else host.control().log(40, std::string("an arriving thread was given up: ") + e.what());
+    host.control().log(40, std::string("an arriving thread was given up: ") + e.what());
   }
 }
 
-bool Moves::commit_held(uint64_t id) {
-  std::unique_lock hold(mutex_);
-  auto it = held_.find(id);
-  if (it == held_.end()) return running_.contains(id);
-  const Held h = it->second;
-  held_.erase(it);
+bool Moves::settle(uint64_t id, bool run) {
+  std::lock_guard hold(mutex_);
+  if (running_.contains(id)) return true;
+  if (!arriving_.erase(id) || !run) return false;
   running_.insert(id);
   running_order_.push_back(id);
   if (running_order_.size() > kRemembered) {
     running_.erase(running_order_.front());
     running_order_.pop_front();
   }
-  hold.unlock();
-  Host& host = Host::get();
-  for (int s : {1, 2}) host.output().preset(h.guest->key, s, h.guest->carried[s - 1]);
-  host.insert(h.guest);
-  host.control().send({{"t", "arrived"}, {"thread", h.guest->name()}, {"move", std::to_string(id)}, {"bytes", h.bytes}, {"moves", h.guest->moves}});
-  host.release(*h.guest);
   return true;
-}
-
-void Moves::settle_held(uint64_t id) {
-  Host& host = Host::get();
-  const double give_up = monotonic_seconds() + host.config().peer_timeout;
-  std::string thread;
-  while (true) {
-    memory::MemberId from;
-    {
-      std::lock_guard hold(mutex_);
-      auto it = held_.find(id);
-      if (it == held_.end()) return;  // committed by the source's second connection
-      from = it->second.from;
-      thread = it->second.guest->name();
-    }
-    if (monotonic_seconds() > give_up) break;
-    const int fd = host.member().open_stream(from, "move-status", id_only(id).view(), 5);
-    if (fd >= 0) {
-      try {
-        MoveStream stream(fd, 5);
-        std::vector<std::byte> body;
-        const MoveMessage m = stream.receive(body);
-        if (m == MoveMessage::Commit) return void(commit_held(id));
-        if (m == MoveMessage::Abort) {
-          std::lock_guard hold(mutex_);
-          held_.erase(id);
-          host.control().log(40, "thread " + thread + " did not arrive: its source kept it");
-          return;
-        }
-      } catch (const Error&) {
-        // asked again below
-      }
-    }
-    std::this_thread::sleep_for(std::chrono::milliseconds(200));
-  }
-  host.fatal("thread " + thread + " is here but its source cannot be asked whether it may run: the job cannot go on");
 }
 
 }  // namespace dmi::host

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "dirty_pages.h"
+#include "fault_point.h"
 #include "guest_wire.h"
 #include "host.h"
 #include "move_layout.h"
@@ -71,7 +72,7 @@ struct Moves::Outgoing {
   void offer(const Writer& description);
   // While the thread runs: its pages, and again those that it writes meanwhile, until little is left.
   void send_live();
-  // At rest: the thread, and what of its memory is not there yet.
+  // At rest: the thread, and what of its memory is not there yet; all but the end, upon which it may run there.
   void send_rest(std::vector<Extent>& unreadable);
 };
 
@@ -91,6 +92,7 @@ void Moves::Outgoing::offer(const Writer& description) {
   Writer w = description;
   write_layout(w, layout);
   stream.send(MoveMessage::Offer, w);
+  fault_point("source:offer", stream.fd());
   std::vector<std::byte> answer;
   const MoveMessage type = stream.receive(answer);
   Reader r(answer);
@@ -121,6 +123,8 @@ void Moves::Outgoing::send_live() {
     if (now == 0) return;
     stream.send(MoveMessage::Pages);
     stream.send_pages(runs, bytes, &missed);
+    stream.end_pages();
+    fault_point("source:pages", stream.fd());
     sent.insert(sent.end(), runs.begin(), runs.end());
     // Less than a round sends is written while it is sent, or there would be no end.
     if (now <= kLiveEnough || now > before / 4 * 3) return;
@@ -159,9 +163,9 @@ void Moves::Outgoing::send_rest(std::vector<Extent>& unreadable) {
   w.num<uint64_t>(dropped.size());
   for (const Run& r : dropped) w.num(r.start), w.num(r.size);
   write_guest(w, g);
-  stream.send(MoveMessage::State, w);
+  stream.send(MoveMessage::State, w, true);
   stream.send_pages(runs, bytes);
-  stream.expect(MoveMessage::Ready);
+  fault_point("source:state", stream.fd());
 }
 
 MoveOutcome Moves::send(ThreadKey thread, memory::MemberId to, bool self, std::shared_ptr<Guest>& gone) {
@@ -196,18 +200,10 @@ MoveOutcome Moves::send(ThreadKey thread, memory::MemberId to, bool self, std::s
     return failed("unreachable", "node " + std::to_string(to) + " cannot be reached: " + strerror(-fd));
   }
   Outgoing move{*g, MoveStream(fd, host.config().peer_timeout), random_id(), "node " + std::to_string(to), {}};
-  struct Forget {
-    Moves& m;
-    uint64_t id;
-    ~Forget() {
-      std::lock_guard hold(m.mutex_);
-      m.decisions_.erase(id);
-    }
-  } forget{*this, move.id};
   MoveOutcome o;
   o.moves = g->moves + 1;
   // Once to describe the thread, and once to move it: in between it runs. One that asked itself stands still anyway.
-  bool committed = false, paused = false;
+  bool paused = false, complete = false;  // complete: the destination may have everything, and so the say
   double paused_at = 0;
   std::vector<Extent> unreadable;
   const auto pause = [&] {
@@ -233,10 +229,6 @@ MoveOutcome Moves::send(ThreadKey thread, memory::MemberId to, bool self, std::s
     pause();
     const Writer description = move.describe();
     if (!self) go_on();
-    {
-      std::lock_guard hold(mutex_);
-      decisions_[move.id] = Decision::Open;
-    }
     offered = true;
     move.offer(description);
     if (!self) {
@@ -249,25 +241,25 @@ MoveOutcome Moves::send(ThreadKey thread, memory::MemberId to, bool self, std::s
       g->context.result = host.fail(*g, EBUSY, "another move came first");
     }
     move.send_rest(unreadable);
-    if (decide(move.id, Decision::Commit) != Decision::Commit)
-      throw Error("unreachable", move.to + " lost the connection and asked for the move to be called off");
-    committed = true;
-    leave(*g);
-    host.forget(g->key);
-    for (int s : {1, 2}) host.output().take(g->key, s);
-    move.stream.send(MoveMessage::Commit);
+    leave(*g);  // it may be back before the answer is
+    complete = true;
+    move.stream.end_pages();
+    fault_point("source:end", move.stream.fd());
     move.stream.expect(MoveMessage::Running);
+    fault_point("source:running", move.stream.fd());
   } catch (const Error& e) {
-    if (!committed) {
-      if (offered) call_off(move.stream);
+    if (!complete || !runs_there(move.id, to, thread_name(thread), e.what())) {
+      if (complete) stay(*g);
+      else if (offered) call_off(move.stream);
       if (paused) {
         g->why_stayed = e.what();
         go_on();
       }
       return failed(e.code, e.what());
     }
-    make_sure(move.id, to, thread_name(thread));
   }
+  host.forget(g->key);
+  for (int s : {1, 2}) host.output().take(g->key, s);
   o.ok = true;
   o.bytes = move.bytes;
   o.pause += monotonic_seconds() - paused_at;
@@ -276,28 +268,30 @@ MoveOutcome Moves::send(ThreadKey thread, memory::MemberId to, bool self, std::s
   return o;
 }
 
-void Moves::make_sure(uint64_t id, memory::MemberId to, const std::string& thread) {
+// The destination has had everything to run the thread, but no answer has come: it is asked until it says whether it does. Asked,
+// one that does not run it never will.
+bool Moves::runs_there(uint64_t id, memory::MemberId to, const std::string& thread, std::string why) {
   Host& host = Host::get();
   const double give_up = monotonic_seconds() + host.config().peer_timeout;
-  std::string why = "no answer";
-  while (monotonic_seconds() < give_up) {
-    const int fd = host.member().open_stream(to, "move-commit", id_only(id).view(), 5);
+  do {
+    const int fd = host.member().open_stream(to, "move-status", id_only(id).view(), 5);
     if (fd >= 0) {
       try {
         MoveStream stream(fd, 5);
         std::vector<std::byte> body;
         const MoveMessage m = stream.receive(body);
-        if (m == MoveMessage::Running) return;
-        why = "node " + std::to_string(to) + " does not know it";
-        if (m == MoveMessage::Unknown) break;
+        if (m == MoveMessage::Running) return true;
+        if (m == MoveMessage::Abort) return false;
+        why = "it answers with nonsense";
       } catch (const Error& e) {
         why = e.what();
       }
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(200));
-  }
-  host.fatal("thread " + thread + " was lost on its way to node " + std::to_string(to) + " (" + why +
+  } while (monotonic_seconds() < give_up);
+  host.fatal("thread " + thread + " was sent whole to node " + std::to_string(to) + ", which does not say whether it runs there (" + why +
              "): the job cannot go on without it");
+  return true;
 }
 
 }  // namespace dmi::host

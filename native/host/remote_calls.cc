@@ -26,8 +26,8 @@ namespace {
 
 enum AppMessage : uint8_t { kStart = 1, kStarted = 2, kMove = 3, kMoved = 4 };
 enum Found : uint8_t { kNotHere = 0, kDone = 1, kFailed = 2 };
-constexpr int kSearches = 40;
-constexpr auto kSearchPause = std::chrono::milliseconds(25);
+constexpr int kSearches = 45;
+constexpr int64_t kSearchPause = 25'000;  // µs, between the later ones; about a second in all
 
 ThreadKey key_of(const dmi_gate_thread& t) {
   return static_cast<ThreadKey>(static_cast<uint32_t>(t.dmi_id)) << 32 | static_cast<uint32_t>(t.thread_id);
@@ -206,8 +206,8 @@ void Host::says_no(uint64_t id, memory::MemberId from, const std::string& why, i
   const Question q = it->second;
   if (q.migrate && q.searches < kSearches) {
     hold.unlock();
-    run_in_helper([this, id] {
-      std::this_thread::sleep_for(kSearchPause);
+    run_in_helper([this, id, searches = q.searches] {
+      std::this_thread::sleep_for(std::chrono::microseconds(std::min(kSearchPause, int64_t{250} << std::min(searches, 10))));
       search(id);
     });
     return;

@@ -3,7 +3,7 @@
 //   descriptors     through the thread's own table; paths against its own working directory
 //   identity        a stable process id of its own
 //   time, sleeping  through the scheduler: a sleeping guest leaves its worker free
-//   signals         accepted and ignored; a signal to itself is how a program dies
+//   signals         handlers are noted and never called; a signal to itself is how a program dies; timers that would signal are refused
 //   refused         what a hosted thread cannot do (fork, exec, threads): ENOSYS and one line in the log
 // Anything not listed is refused the same way.
 #include "syscalls.h"
@@ -75,10 +75,12 @@ std::array<Policy, 512> make_table() {
   ON(futex, call_futex);
   // signals
   ON(rt_sigaction, call_sigaction); ON(rt_sigprocmask, call_sigmask); ON(sigaltstack, call_zero); ON(rt_sigpending, call_zero);
-  ON(kill, call_kill); ON(tkill, call_kill); ON(tgkill, call_kill); ON(alarm, call_zero); ON(setitimer, call_zero); ON(getitimer, call_zero);
+  ON(kill, call_kill); ON(tkill, call_kill); ON(tgkill, call_kill); ON(alarm, call_alarm); ON(setitimer, call_setitimer); ON(getitimer, call_nosys);
   // the program itself
   ON(exit, call_exit); ON(exit_group, call_exit); ON(arch_prctl, call_arch_prctl); ON(prctl, call_prctl);
   ON(rseq, call_nosys); ON(set_robust_list, call_nosys);
+  // memory placement: as on a kernel without NUMA, for a thread has no node of its own machine to prefer
+  ON(mbind, call_nosys); ON(set_mempolicy, call_nosys); ON(get_mempolicy, call_nosys); ON(migrate_pages, call_nosys); ON(move_pages, call_nosys);
   // refused
   ON(fork, call_refuse); ON(vfork, call_refuse); ON(clone, call_refuse); ON(clone3, call_refuse); ON(execve, call_refuse);
   ON(execveat, call_refuse); ON(ptrace, call_refuse); ON(wait4, call_refuse); ON(shmget, call_refuse); ON(shmat, call_refuse);
@@ -94,6 +96,8 @@ std::string explain(long nr) {
       return "a hosted thread cannot fork or start threads of its own; use DMI_create, or run more instances with -n";
     case SYS_execve: case SYS_execveat:
       return "a hosted thread cannot become another program; start that with dmi run";
+    case SYS_alarm: case SYS_setitimer:
+      return "a hosted thread gets no signals from timers; sleep instead";
     default:
       return "it is not supported in a hosted thread";
   }

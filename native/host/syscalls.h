@@ -49,7 +49,7 @@ Next call_open(Call&), call_openat(Call&), call_creat(Call&), call_close(Call&),
     call_socket_io(Call&), call_accept(Call&), call_poll(Call&), call_ppoll(Call&), call_select(Call&), call_symlinkat(Call&),
     call_epoll_ctl(Call&), call_epoll_wait(Call&);
 Next call_exit(Call&), call_arch_prctl(Call&), call_prctl(Call&), call_identity(Call&), call_sigaction(Call&), call_sigmask(Call&),
-    call_zero(Call&), call_nosys(Call&), call_refuse(Call&), call_kill(Call&), call_nanosleep(Call&), call_clock_nanosleep(Call&),
+    call_zero(Call&), call_nosys(Call&), call_alarm(Call&), call_setitimer(Call&), call_refuse(Call&), call_kill(Call&), call_nanosleep(Call&), call_clock_nanosleep(Call&),
     call_yield(Call&), call_futex(Call&), call_rlimit(Call&), call_pause(Call&), call_mincore(Call&), call_affinity(Call&);
 
 }  // namespace dmi::host

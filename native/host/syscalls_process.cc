@@ -4,6 +4,7 @@
 #include <linux/futex.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/time.h>
 #include <time.h>
 
 #include <atomic>
@@ -73,6 +74,21 @@ Next call_affinity(Call& c) {
   if (!mine(c, c.ptr<void*>(2), 8)) return give(c, -EFAULT);
   *c.ptr<uint64_t*>(2) = 1;
   return give(c, 8);
+}
+
+// Timers that would signal: none can be set, so taking one back is no error.
+Next call_alarm(Call& c) { return c.a[0] == 0 ? give(c, 0) : call_refuse(c); }
+
+Next call_setitimer(Call& c) {
+  itimerval t{};
+  if (!c.a[1] || !mine(c, c.ptr<void*>(1), sizeof t)) return give(c, -EFAULT);
+  memcpy(&t, c.ptr<void*>(1), sizeof t);
+  if (t.it_value.tv_sec || t.it_value.tv_usec) return call_refuse(c);
+  if (c.a[2]) {
+    if (!mine(c, c.ptr<void*>(2), sizeof t)) return give(c, -EFAULT);
+    memset(c.ptr<void*>(2), 0, sizeof t);
+  }
+  return give(c, 0);
 }
 
 Next call_sigaction(Call& c) {

@@ -48,7 +48,7 @@ describe('a program moved in the middle', () => {
     ['dynamic', []],
     ['static-pie', ['-static-pie']],
   ])('goes on as if nothing was: C, %s', async (_kind, flags) => {
-    const end = await travel(guests.build('language.c', ...flags), ['40', '/usr/include/stdio.h']);
+    const end = await travel(guests.build('language.c', ...flags), ['40', '/usr/include/stdio.h', '@GO@']);
     expect(sorted(end.stdout)).toEqual([...numbered('round ', 40), 'done 45 87'].sort());
     expect(end.status).toBe(17);
     expect(end.moves, end.failures.map(m => m.reason).join('; ')).toBeGreaterThan(0);
@@ -58,7 +58,7 @@ describe('a program moved in the middle', () => {
     ['dynamic', []],
     ['static-pie', ['-static-pie']],
   ])('goes on as if nothing was: C++ with exceptions, iostream and thread_local, %s', async (_kind, flags) => {
-    const end = await travel(guests.build('throws.cpp', ...flags), ['200']);
+    const end = await travel(guests.build('throws.cpp', ...flags), ['200', '@GO@']);
     expect(sorted(end.stdout)).toEqual([...numbered('round ', 200, ' 999500'), 'done 200 200'].sort());
     expect(end.status).toBe(23);
     expect(end.moves, end.failures.map(m => m.reason).join('; ')).toBeGreaterThan(0);

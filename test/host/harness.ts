@@ -57,6 +57,8 @@ export interface JobOptions {
   peerTimeout?: number;
   zone?: [number, number];
   files?: { path: string; real: string; hash: string }[];
+  /** POINT:ACTION, see native/host/fault_point.h. */
+  fault?: string;
 }
 
 /** What a host answers with when it was expected to say something else, or died. */
@@ -71,8 +73,12 @@ export class Host {
   readonly #waiting = new Set<() => void>();
   #buffer: Buffer = Buffer.alloc(0);
 
-  constructor(readonly member: number) {
-    this.child = spawn(HOST, [], { stdio: ['ignore', 'ignore', 'pipe', 'pipe'] });
+  constructor(
+    readonly member: number,
+    fault?: string,
+  ) {
+    const env = { ...process.env, ...(fault ? { DMI_FAULT: fault } : {}) };
+    this.child = spawn(HOST, [], { stdio: ['ignore', 'ignore', 'pipe', 'pipe'], env });
     this.child.stderr?.setEncoding('utf8').on('data', text => {
       this.stderr += text;
     });
@@ -208,7 +214,7 @@ export class Job {
 
   add(options: JobOptions = {}): Host {
     const o = { ...this.options, ...options };
-    const h = new Host(this.hosts.length + 1);
+    const h = new Host(this.hosts.length + 1, o.fault);
     this.hosts.push(h);
     h.send({
       t: 'job',

@@ -53,6 +53,7 @@ int main(int argc, char **argv) {
   char *line = NULL;
   size_t capacity = 0;
   for (int round = 0; round < rounds; round++) {
+    while (argc > 3 && round == rounds / 2 && access(argv[3], F_OK) != 0) usleep(1000); /* GO */
     global++, local += 2;
     if (setjmp(env) == 0) jump(300);
     else CHECK(global == 6 + round);

@@ -1,5 +1,6 @@
-/* steps LOG COUNT MICROSECONDS [MIB]: appends a line per step to LOG, so that a step done twice or never shows; between two steps it sleeps
- * (or computes when MICROSECONDS is 0), and it holds MIB of memory whose contents it checks at the end. */
+/* steps LOG COUNT MICROSECONDS [MIB [GO]]: appends a line per step to LOG, so that a step done twice or never shows; between two steps it sleeps
+ * (or computes when MICROSECONDS is 0), and it holds MIB of memory whose contents it checks at the
+ * end. Before its last step it waits until the file GO exists. */
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -18,6 +19,7 @@ int main(int argc, char **argv) {
   int fd = open(argv[1], O_WRONLY | O_CREAT | O_APPEND, 0644);
   if (fd < 0) return 98;
   for (int i = 0; i < count; i++) {
+    while (argc > 5 && i == count - 1 && access(argv[5], F_OK) != 0) usleep(1000);
     char line[64];
     int n = snprintf(line, sizeof line, "%s %d\n", getenv("DMI_RANK"), i);
     if (write(fd, line, (size_t)n) != n) return 97;

@@ -1,4 +1,6 @@
 // throws ROUNDS: exceptions through many frames with destructors, iostreams, thread_local objects, containers, std::sort.
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <iostream>
@@ -30,6 +32,7 @@ int main(int argc, char** argv) {
   const int rounds = argc > 1 ? std::atoi(argv[1]) : 10;
   std::map<std::string, int> seen;
   for (int round = 0; round < rounds; round++) {
+    while (argc > 2 && round == rounds / 2 && access(argv[2], F_OK) != 0) usleep(1000);  // GO
     try {
       descend(50, round);
       return 1;
