@@ -252,11 +252,19 @@ void Host::fatal(const std::string& reason) {
 
 // ---- threads ---------------------------------------------------------------------------------------------------------
 
+std::string Host::no_room() {
+  std::unique_lock hold(guests_mutex_);
+  const size_t threads = guests_.size();
+  hold.unlock();
+  return map_budget_.refusal(threads);
+}
+
 std::shared_ptr<Guest> Host::start_guest(const StartRequest& request) {
   // The resident instance for DMI_function is no thread of the job: pages that are still here may need it.
   const bool thread = request.role != DMI_ROLE_FUNCTION;
   if (thread && !departure_.enter()) throw Error("leaving", "node " + config_.node + " is leaving the job");
   struct Exit { Departure* d; ~Exit() { if (d) d->exit(); } } exit{thread ? &departure_ : nullptr};
+  if (const std::string why = no_room(); !why.empty()) throw Error("no-memory", "node " + config_.node + " cannot start another thread: " + why);
   auto g = std::make_shared<Guest>();
   const int32_t number = next_thread_.fetch_add(1);
   g->key = static_cast<ThreadKey>(static_cast<uint32_t>(config_.member)) << 32 | static_cast<uint32_t>(number);

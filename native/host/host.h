@@ -18,6 +18,7 @@
 #include "error.h"
 #include "guest.h"
 #include "loader.h"
+#include "map_budget.h"
 #include "output.h"
 #include "scheduler.h"
 
@@ -78,6 +79,7 @@ class Host {
   const std::string& build() const { return build_; }
 
   // ---- threads (any host thread)
+  std::string no_room();  // for one more thread: why not, empty if there is
   std::shared_ptr<Guest> start_guest(const StartRequest& request);  // throws Error; runs at once
   void insert(std::shared_ptr<Guest> g);                            // one that has moved here
   std::shared_ptr<Guest> find(ThreadKey key);
@@ -140,6 +142,7 @@ class Host {
   Program program_;
   Output output_;
   Departure departure_;
+  MapBudget map_budget_;
 
   mutable std::mutex guests_mutex_;
   std::unordered_map<ThreadKey, std::shared_ptr<Guest>> guests_;

@@ -44,6 +44,7 @@ bool take_in(MoveStream& stream, std::vector<std::byte>& body, Guest& g, const s
   if (const int64_t available = available_memory(); static_cast<int64_t>(offer.resident) > available)
     throw Error("no-memory", "the thread has " + std::to_string(offer.resident >> 20) + " MiB, this machine " + std::to_string(available >> 20) +
                                  " MiB available");
+  if (const std::string why = host.no_room(); !why.empty()) throw Error("no-memory", why);
   Arrival arrival(g.space, host.config().zone);
   arrival.show(offer.layout);
   Writer accept;

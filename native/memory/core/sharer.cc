@@ -159,10 +159,10 @@ void EngineImpl::stop_watch(OpState& s) {
 void EngineImpl::wake_watchers(Page& p) {
   if (!p.work || p.work->watchers.empty()) return;
   // Not now: the page is in the middle of something. A frame to ourselves comes back when it is done.
-  auto watchers = p.work->watchers;
+  const auto watchers = std::exchange(p.work->watchers, {});
   for (auto* s : watchers) {
     for (auto& part : s->parts)
-      if (auto* q = store_.find(part.key); q && q->work) std::erase(q->work->watchers, s);
+      if (auto* q = store_.find(part.key); q && q != &p && q->work) std::erase(q->work->watchers, s);
     rewatch_.push_back(s->id);
   }
 }

@@ -1,0 +1,50 @@
+import { readFileSync } from 'node:fs';
+import { afterAll, afterEach, describe, expect, it } from 'vitest';
+import { Guests } from './cluster/guests.js';
+import { Processes, until } from './cluster/processes.js';
+
+// Plenty of threads in one host, with real processes.
+
+const guests = new Guests();
+let cluster: Processes;
+afterEach(() => cluster?.stop());
+afterAll(() => guests.remove());
+
+const mappings = (pid: number): number => readFileSync(`/proc/${pid}/maps`, 'utf8').split('\n').length;
+const kibibytes = (pid: number): number =>
+  Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]);
+
+describe('a crowd', () => {
+  it('of short threads, one after the other, leaves no trace', async () => {
+    cluster = await Processes.start(['a']);
+    const job = cluster.run('-n', '1', guests.build('crowd', '-static-pie'), 'one-by-one', '5000');
+    await until('500 threads', () => job.stdout.includes('500 threads'), 60);
+    const [host] = cluster.hosts();
+    const early = { mappings: mappings(host as number), rss: kibibytes(host as number) };
+    await until('5,000 threads', () => job.stdout.includes('5000 threads'), 120);
+    expect(mappings(host as number)).toBeLessThanOrEqual(early.mappings + 20);
+    expect(kibibytes(host as number)).toBeLessThan(early.rss + 2048);
+    expect((await job.ended).status).toBe(0);
+  });
+
+  it('of 2,000 static threads lives in one host', () => {
+    cluster = Processes.none();
+    const end = cluster.dmi('run', '--local', '1', '-n', '1', guests.build('crowd', '-static-pie'), 'at-once', '2000');
+    expect(end.stdout).toBe('2000 threads were alive\n');
+    expect(end.status).toBe(0);
+  });
+
+  it.skipIf(Number(readFileSync('/proc/sys/vm/max_map_count', 'utf8')) > 70_000)(
+    'of dynamic threads ends where vm.max_map_count does, and the error says so',
+    () => {
+      cluster = Processes.none();
+      const end = cluster.dmi('run', '--local', '1', '-n', '1', guests.build('crowd'), 'at-once', '3000');
+      expect(end.stdout).toMatch(
+        /^no more: node \S+ cannot start another thread: its \d+ threads take \d+ of the \d+ mappings that the kernel allows a process; raise it .*vm\.max_map_count/,
+      );
+      expect(Number(/(\d+) threads were alive/.exec(end.stdout)?.[1])).toBeGreaterThan(500);
+      expect(end.stderr).toBe('');
+      expect(end.status).toBe(0);
+    },
+  );
+});
