@@ -63,9 +63,9 @@ export class Processes {
   #runs = 0;
   coordinator: Command | null = null;
 
-  private constructor() {
-    const { DMI_TOKEN: _token, DMI_ADDRESS: _address, ...env } = process.env;
-    this.#env = { ...env, NO_COLOR: '1', DMI_CACHE_DIR: this.#dir };
+  private constructor(more: NodeJS.ProcessEnv = {}) {
+    const ours = Object.entries(process.env).filter(([name]) => !/^DMI_(TOKEN|ADDRESS|TLS_)/.test(name));
+    this.#env = { ...Object.fromEntries(ours), NO_COLOR: '1', DMI_CACHE_DIR: this.#dir, ...more };
   }
 
   /** @param nodes names of the first agents */
@@ -82,8 +82,8 @@ export class Processes {
   }
 
   /** Starts a coordinator; on the port that the last one had, unless told otherwise. */
-  async coordinate(listen = new URL(this.address).host): Promise<void> {
-    this.coordinator = this.#start(['coordinator', '--listen', listen, '--log-level', 'warn']);
+  async coordinate(listen = new URL(this.address).host, ...flags: string[]): Promise<void> {
+    this.coordinator = this.#start(['coordinator', '--listen', listen, '--log-level', 'warn', ...flags]);
     this.#env.DMI_ADDRESS = await this.coordinator.firstLine();
   }
 
@@ -93,8 +93,8 @@ export class Processes {
   }
 
   /** A directory and environment without any cluster, for `dmi run --local`. */
-  static none(): Processes {
-    return new Processes();
+  static none(env: NodeJS.ProcessEnv = {}): Processes {
+    return new Processes(env);
   }
 
   async join(name: string, ...flags: string[]): Promise<Command> {

@@ -6,6 +6,7 @@ export type ErrorCode =
   | 'refused'
   | 'version'
   | 'auth'
+  | 'tls'
   | 'malformed'
   | 'no-agents'
   | 'not-found'

@@ -40,3 +40,4 @@ export {
 export type { JobSpec, ProgramFile } from './wire/job-spec.js';
 export { type Frame, Link } from './wire/link.js';
 export { CLOSE, Peer } from './wire/peer.js';
+export { type TlsFiles, tlsOfEnvironment } from './wire/tls.js';

@@ -13,6 +13,7 @@ import {
   type JobSpec,
   type NodeInfo,
   shortId,
+  type TlsFiles,
   type ToHost,
   VERSION,
 } from '@dmi/core';
@@ -26,9 +27,11 @@ import { Retained } from './retained.js';
 import { type SpotSource, watchSpot } from './spot/source.js';
 
 export interface AgentOptions {
-  /** The coordinator, `ws://host:port`. */
+  /** The coordinator, `ws://host:port` or `wss://host:port`. */
   join: string;
   token?: string | null;
+  /** Certificates for a `wss://` coordinator. */
+  tls?: TlsFiles;
   /** Default: the machine's name, with a number if it is taken. */
   name?: string;
   cores?: number;
@@ -97,6 +100,7 @@ export class Agent {
     this.#connection = new Connection({
       address: options.join,
       token: options.token ?? null,
+      tls: options.tls ?? {},
       retryMs: options.retryMs ?? GRACE_MS,
       firstMs: options.firstMs ?? 5_000,
       log: this.#log,

@@ -9,6 +9,7 @@ import {
   Link,
   type NodeInfo,
   type Peer,
+  type TlsFiles,
   type ToAgent,
   toAgent,
 } from '@dmi/core';
@@ -17,6 +18,7 @@ import type { Logger } from 'pino';
 export interface ConnectionOptions {
   address: string;
   token: string | null;
+  tls: TlsFiles;
   /** How long to try to come back, ms, while hosts keep computing. */
   retryMs: number;
   /** How long to try to reach the coordinator at first, ms. */
@@ -41,6 +43,8 @@ const MAX_WAIT = 2_000;
 const SILENT_BEATS = 5;
 /** What may be otherwise in a moment. `busy`: somebody at our address has failed too often. */
 const PASSING: ReadonlySet<string> = new Set(['unreachable', 'timeout', 'busy']);
+/** What may be otherwise for a node that has been in: certificates are read anew each time, and may be in the middle of being renewed. */
+const RENEWED: ReadonlySet<string> = new Set(['tls', 'usage']);
 
 /** The agent's line to the coordinator: joins, comes back after a break, loses and doubles no message. */
 export class Connection {
@@ -87,7 +91,7 @@ export class Connection {
         return await this.#join();
       } catch (thrown) {
         const error = thrown as DmiError;
-        const hopeless = !PASSING.has(error.code);
+        const hopeless = !PASSING.has(error.code) && !(this.#session !== null && RENEWED.has(error.code));
         if (this.#closed || hopeless || performance.now() + wait > until) throw error;
         await new Promise(resolve => setTimeout(resolve, wait * (0.75 + Math.random() / 2)));
       }
@@ -95,11 +99,12 @@ export class Connection {
   }
 
   async #join(): Promise<void> {
-    const { address, token, log, version } = this.options;
+    const { address, token, tls, log, version } = this.options;
     const { peer } = await connect({
       address,
       role: 'agent',
       token,
+      tls,
       onBad: error => log.warn(`coordinator connection: ${error.message}`),
       ...(version === undefined ? {} : { version }),
     });

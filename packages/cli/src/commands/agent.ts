@@ -3,11 +3,12 @@ import { Agent, parseSpot, type SpotSource } from '@dmi/node-agent';
 import type { Command } from 'commander';
 import { EXIT, Exit, explain } from '../exit.js';
 import { makeLog } from '../logging.js';
+import { type TlsFlags, tlsFiles, tlsOptions } from '../tls-flags.js';
 import { positive, readToken, seconds, size } from '../values.js';
 import { print } from './context.js';
 import { onSignals } from './signals.js';
 
-interface Flags {
+interface Flags extends TlsFlags {
   join?: string;
   name?: string;
   cores?: number;
@@ -27,8 +28,7 @@ Spot machines: --spot aws, gce or azure asks the cloud's metadata service; a not
 notice that 30 s are left.`;
 
 export function agentCommand(program: Command): void {
-  program
-    .command('agent')
+  tlsOptions(program.command('agent'))
     .description('make this machine a node of a cluster')
     .option('--join <url>', `the coordinator (default: $DMI_ADDRESS, or ${DEFAULT_ADDRESS})`)
     .option('--name <name>', "the node's name (default: the machine's, with a number if it is taken)")
@@ -58,6 +58,7 @@ export function agentCommand(program: Command): void {
       const agent = await Agent.start({
         join: flags.join ?? (process.env.DMI_ADDRESS || DEFAULT_ADDRESS),
         token: readToken(flags.tokenFile),
+        tls: tlsFiles(flags),
         retryMs: flags.retry * 1000,
         log: await makeLog('agent', flags.logLevel),
         spot: flags.spot,

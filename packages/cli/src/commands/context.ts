@@ -1,18 +1,20 @@
 import { Client } from '@dmi/core';
 import type { Command } from 'commander';
 import type { Format } from '../show/table.js';
+import { type TlsFlags, tlsFiles, tlsOptions } from '../tls-flags.js';
 import { readToken } from '../values.js';
 
 /** Options of every command that talks to a coordinator. */
-export interface ClientFlags {
+export interface ClientFlags extends TlsFlags {
   address?: string;
   tokenFile?: string;
 }
 
 export function clientOptions(command: Command): Command {
-  return command
+  command
     .option('--address <url>', 'the coordinator (default: $DMI_ADDRESS, or ws://127.0.0.1:7070)')
     .option('--token-file <file>', 'file with the join token (default: $DMI_TOKEN)');
+  return tlsOptions(command);
 }
 
 /** Connects, does the work, and closes. */
@@ -20,6 +22,7 @@ export async function withClient<T>(flags: ClientFlags, work: (client: Client) =
   const client = await Client.connect({
     ...(flags.address === undefined ? {} : { address: flags.address }),
     token: readToken(flags.tokenFile),
+    tls: tlsFiles(flags),
   });
   try {
     return await work(client);

@@ -1,15 +1,17 @@
 import { Coordinator, DEFAULT_LISTEN, DEFAULT_PORT, GRACE_MS } from '@dmi/core';
 import type { Command } from 'commander';
 import { makeLog } from '../logging.js';
+import { type TlsFlags, tlsFiles } from '../tls-flags.js';
 import { readToken, seconds } from '../values.js';
 import { print, say } from './context.js';
 import { onSignals } from './signals.js';
 
-interface Flags {
+interface Flags extends TlsFlags {
   listen?: string;
   host?: string;
   port?: string;
   tokenFile?: string;
+  tlsClientAuth?: boolean;
   grace: number;
   logLevel: string;
 }
@@ -22,6 +24,10 @@ export function coordinatorCommand(program: Command): void {
     .option('--host <host>', 'the host part of --listen alone')
     .option('--port <port>', 'the port part of --listen alone')
     .option('--token-file <file>', 'file with the join token that agents and clients must prove (default: $DMI_TOKEN)')
+    .option('--tls-cert <file>', 'use TLS (wss://), with this certificate (default: $DMI_TLS_CERT)')
+    .option('--tls-key <file>', 'its private key (default: $DMI_TLS_KEY)')
+    .option('--tls-ca <file>', 'the CA of --tls-client-auth (default: $DMI_TLS_CA)')
+    .option('--tls-client-auth', 'let in only agents and clients with a certificate that --tls-ca has signed')
     .option(
       '--grace <seconds>',
       'how long an agent may be disconnected before its node is dead',
@@ -35,9 +41,12 @@ export function coordinatorCommand(program: Command): void {
     )
     .action(async (flags: Flags) => {
       const listen = flags.listen ?? `${flags.host ?? '127.0.0.1'}:${flags.port ?? DEFAULT_PORT}`;
+      const files = tlsFiles(flags);
+      const clientAuth = flags.tlsClientAuth ?? false;
       const coordinator = await Coordinator.start({
         listen,
         token: readToken(flags.tokenFile),
+        tls: clientAuth || Object.keys(files).length > 0 ? { ...files, clientAuth } : null,
         settings: { graceMs: flags.grace * 1000 },
         log: await makeLog('coordinator', flags.logLevel),
       });

@@ -18,6 +18,7 @@ import { makeLog } from '../logging.js';
 import { type LoadedProgram, loadProgram } from '../program/load.js';
 import { OutputWriter } from '../show/output.js';
 import { makeSpec } from '../spec.js';
+import { tlsFiles } from '../tls-flags.js';
 import { positive, readToken, seconds, size } from '../values.js';
 import { type ClientFlags, clientOptions, say } from './context.js';
 import { openEvents } from './events.js';
@@ -109,7 +110,8 @@ async function run(name: string, args: string[], flags: Flags): Promise<void> {
   const emit = flags.events === undefined ? null : openEvents(flags.events);
   if (flags.local === undefined) {
     const address = flags.address === undefined ? {} : { address: flags.address };
-    const client = await Client.connect({ ...address, token: readToken(flags.tokenFile), reconnectMs: GRACE_MS });
+    const token = readToken(flags.tokenFile);
+    const client = await Client.connect({ ...address, token, tls: tlsFiles(flags), reconnectMs: GRACE_MS });
     try {
       await runWith(client, program, [name, ...args], flags, emit);
     } finally {
@@ -125,7 +127,7 @@ async function run(name: string, args: string[], flags: Flags): Promise<void> {
     ...(memory === undefined ? {} : { memory }),
   });
   try {
-    const client = await Client.connect({ address: cluster.coordinator.address, token: null });
+    const client = await Client.connect({ address: cluster.coordinator.address, token: null, tls: {} });
     try {
       await runWith(client, program, [name, ...args], flags, emit);
     } finally {

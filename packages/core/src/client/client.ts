@@ -15,15 +15,18 @@ import { connect } from '../wire/connect.js';
 import type { ViewChange } from '../wire/host-messages.js';
 import type { JobSpec } from '../wire/job-spec.js';
 import type { Peer } from '../wire/peer.js';
+import { type TlsFiles, tlsOfEnvironment } from '../wire/tls.js';
 import { Attachment } from './attachment.js';
 import { Job, type JobResult, type OutputPiece } from './job.js';
 import { SeenOutput } from './seen.js';
 
 export interface ClientOptions {
-  /** `ws://host:port`; default: DMI_ADDRESS, or the default port on this machine. */
+  /** `ws://host:port` or `wss://host:port`; default: DMI_ADDRESS, or the default port on this machine. */
   address?: string;
   /** Join token; default: DMI_TOKEN. */
   token?: string | null;
+  /** Certificates for `wss`; default: DMI_TLS_CA, DMI_TLS_CERT, DMI_TLS_KEY. */
+  tls?: TlsFiles;
   /**
    * How long to try to come back when the connection is lost, ms (default 0: not at all). Jobs and subscriptions then go on,
    * with every piece of output once; other calls under way fail, and so does membership (see Attachment).
@@ -66,6 +69,7 @@ export class Client {
     private peer: Peer<object>,
     readonly address: string,
     private readonly token: string | null,
+    private readonly tls: TlsFiles,
     private readonly reconnectMs: number,
   ) {
     this.#closed = new Promise(resolve => {
@@ -81,8 +85,9 @@ export class Client {
   static async connect(options: ClientOptions = {}): Promise<Client> {
     const address = options.address ?? (process.env.DMI_ADDRESS || DEFAULT_ADDRESS);
     const token = options.token === undefined ? process.env.DMI_TOKEN || null : options.token;
-    const { peer } = await connect({ address, role: 'client', token, onBad: () => {} });
-    return new Client(peer, address, token, options.reconnectMs ?? 0);
+    const tls = options.tls ?? tlsOfEnvironment();
+    const { peer } = await connect({ address, role: 'client', token, tls, onBad: () => {} });
+    return new Client(peer, address, token, tls, options.reconnectMs ?? 0);
   }
 
   /** Resolves when the connection has ended: null if `close` was called, else why. */
@@ -253,9 +258,8 @@ export class Client {
     const until = performance.now() + this.reconnectMs;
     for (let wait = FIRST_WAIT; !this.#closing && performance.now() < until; wait = Math.min(MAX_WAIT, wait * 2)) {
       await new Promise(resolve => setTimeout(resolve, wait));
-      const found = await connect({ address: this.address, role: 'client', token: this.token, onBad: () => {} }).catch(
-        () => null,
-      );
+      const { address, token, tls } = this;
+      const found = await connect({ address, role: 'client', token, tls, onBad: () => {} }).catch(() => null);
       if (!found) continue;
       this.#use(found.peer);
       if (this.#subscribed) void this.call('subscribe', {}).catch(() => {});

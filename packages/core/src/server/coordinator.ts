@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { createServer, type IncomingMessage, type Server, STATUS_CODES } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import type { TLSSocket } from 'node:tls';
 import type { Logger } from 'pino';
 import { pino } from 'pino';
 import { type WebSocket, WebSocketServer } from 'ws';
@@ -21,11 +23,14 @@ import { DOOR_LIMITS, type DoorLimits } from './door.js';
 import { Entrance } from './entrance.js';
 import { Outputs } from './outputs.js';
 import { Reports } from './reports.js';
+import { peerCertificate, type ServerTls, serverTls } from './tls.js';
 
 export interface CoordinatorOptions {
   /** `host:port`; port 0 takes any free one. */
   listen: string;
   token?: string | null;
+  /** Certificates: peers then connect with `wss://`. */
+  tls?: ServerTls | null;
   imageDir?: string;
   settings?: Partial<ClusterSettings>;
   beatMs?: number;
@@ -54,7 +59,7 @@ export class Coordinator {
     private readonly options: CoordinatorOptions,
     private readonly http: Server,
     private readonly server: WebSocketServer,
-    /** `ws://host:port` that agents and clients connect to. */
+    /** `ws://host:port` (or `wss://`) that agents and clients connect to. */
     readonly address: string,
   ) {
     this.#log = options.log ?? pino({ level: 'silent' });
@@ -86,9 +91,13 @@ export class Coordinator {
     });
     this.#entrance = new Entrance({ ...DOOR_LIMITS, ...options.limits }, this.#log);
     http.on('connection', (socket: Socket) => this.#entrance.arrive(socket));
+    http.on('tlsClientError', (error, socket) => this.#entrance.noTls(error, socket));
     http.on('upgrade', (request, socket, head) => this.#upgrade(request, socket, head));
     this.#timer = setInterval(() => this.#tick(), TICK_MS);
-    this.#log.info({ address, version: VERSION, token: options.token != null }, `coordinator listens on ${address}`);
+    this.#log.info(
+      { address, version: VERSION, token: options.token != null, tls: options.tls != null },
+      `coordinator listens on ${address}`,
+    );
   }
 
   /** @throws DmiError `port-in-use`, or `usage` for an address that cannot be listened on */
@@ -99,9 +108,10 @@ export class Coordinator {
         hint: 'set DMI_TOKEN (or --token-file) here and on the agents, or listen on 127.0.0.1',
       });
     }
-    const http = createServer((_request, response) => {
+    const answer = (_request: IncomingMessage, response: ServerResponse) => {
       response.writeHead(426, { connection: 'close' }).end('dmi: WebSocket only\n');
-    });
+    };
+    const http = options.tls ? createTlsServer(serverTls(options.tls), answer) : createServer(answer);
     await new Promise<void>((resolve, reject) => {
       http.once('error', error => reject(listenError(options.listen, error)));
       http.listen(port, host, resolve);
@@ -110,7 +120,7 @@ export class Coordinator {
     const shown = bound.family === 'IPv6' ? `[${bound.address}]` : bound.address;
     // No compression: a small message can then not become a large one. The limit is for those who have not proved themselves.
     const server = new WebSocketServer({ noServer: true, maxPayload: MAX_HANDSHAKE_MESSAGE, perMessageDeflate: false });
-    return new Coordinator(options, http, server, `ws://${shown}:${bound.port}`);
+    return new Coordinator(options, http, server, `${options.tls ? 'wss' : 'ws'}://${shown}:${bound.port}`);
   }
 
   /** A copy-free look at the state, for tests and tables. */
@@ -133,7 +143,11 @@ export class Coordinator {
 
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     const wait = this.#entrance.wait(request.socket);
-    if (wait > 0) refuseUpgrade(socket, 429, tooManyFailures(wait), wait);
+    const problem = this.options.tls?.clientAuth ? peerCertificate(request.socket as TLSSocket) : null;
+    if (problem !== null) {
+      this.#entrance.failed(request.socket, new DmiError('auth', problem));
+      refuseUpgrade(socket, 403, problem);
+    } else if (wait > 0) refuseUpgrade(socket, 429, tooManyFailures(wait), wait);
     else this.server.handleUpgrade(request, socket, head, peer => void this.#accept(peer, request.socket));
   }
 

@@ -80,6 +80,13 @@ export class Entrance {
     if (SUSPECT.has(code)) this.#door.failed(address, performance.now());
   }
 
+  /** TLS could not be agreed on; the connection is closed. */
+  noTls(error: NodeJS.ErrnoException, socket: Socket): void {
+    const plain = error.code === 'ERR_SSL_HTTP_REQUEST';
+    const why = plain ? 'it does not speak TLS (a peer has to write wss://)' : `no TLS: ${error.message.trim()}`;
+    this.#say(`closed a connection: ${why}`, socket.remoteAddress ?? '');
+  }
+
   /** Closes all that have not proved themselves. */
   close(): void {
     if (this.#timer) clearTimeout(this.#timer);

@@ -13,21 +13,24 @@ import {
   toPeerHandshake,
 } from './handshake.js';
 import { Peer } from './peer.js';
+import { hasTls, readTls, TLS_VERSION, type TlsFiles, tlsFailure } from './tls.js';
 
 export interface ConnectOptions {
-  /** `ws://host:port` (or `host:port`). */
+  /** `ws://host:port`, `wss://host:port`, or `host:port`. */
   address: string;
   role: Role;
   token: string | null;
+  /** For `wss`: `ca` instead of the CAs that Node.js trusts; `cert` and `key` if the coordinator asks for them. */
+  tls?: TlsFiles;
   onBad: (error: DmiError) => void;
   /** What to claim to be; for tests. */
   version?: string;
   wire?: number;
 }
 
-/** A complete `ws://` address. @throws DmiError `usage` */
-export function parseAddress(address: string): string {
-  const full = /^wss?:\/\//.test(address) ? address : `ws://${address}`;
+/** A complete `ws://` or `wss://` address. @throws DmiError `usage` */
+export function parseAddress(address: string, tls: TlsFiles = {}): string {
+  const full = /^wss?:\/\//.test(address) ? address : `${hasTls(tls) ? 'wss' : 'ws'}://${address}`;
   try {
     const url = new URL(full);
     if (url.hostname === '') throw new Error('no host');
@@ -44,13 +47,24 @@ export function parseAddress(address: string): string {
  * Connects to a coordinator and completes the peer's side of the handshake (wire/handshake.ts).
  * @throws DmiError `unreachable`, `version`, `auth` …
  */
-export function connect(options: ConnectOptions): Promise<{ peer: Peer<object>; session: string; cluster: string }> {
-  const address = parseAddress(options.address);
+export async function connect(
+  options: ConnectOptions,
+): Promise<{ peer: Peer<object>; session: string; cluster: string }> {
+  const { tls = {} } = options;
+  const address = parseAddress(options.address, tls);
+  if (hasTls(tls) && !address.startsWith('wss:')) {
+    // Who names a CA means that nothing goes over the network in the clear.
+    throw new DmiError('usage', `certificates were given, but ${address} is not encrypted`, {
+      hint: `write wss://${new URL(address).host}, or leave --tls-ca, --tls-cert and --tls-key (DMI_TLS_…) out`,
+    });
+  }
+  const material = readTls(tls);
   return new Promise((resolve, reject) => {
     const socket = new WebSocket(address, {
       maxPayload: MAX_MESSAGE,
       perMessageDeflate: false,
       handshakeTimeout: CONNECT_MS,
+      ...(address.startsWith('wss:') ? { ...material, minVersion: TLS_VERSION } : {}),
     });
     let settled = false;
     let failed = false;
@@ -132,6 +146,11 @@ function answer(options: ConnectOptions, nonce: Uint8Array, message: Challenge):
 
 /** An answer in HTTP: the coordinator's reason not to talk at all (server/coordinator.ts), or something else that listens there. */
 function refusal(address: string, status: number, text: string): DmiError {
+  if (status === 403) {
+    return new DmiError('tls', `the coordinator at ${address} refuses to talk: ${text}`, {
+      hint: 'show one that its CA has signed: --tls-cert FILE --tls-key FILE (DMI_TLS_CERT, DMI_TLS_KEY)',
+    });
+  }
   if (status === 429) {
     return new DmiError('busy', `the coordinator at ${address} refuses to talk: ${text}`, {
       hint: 'check the join token (DMI_TOKEN, --token-file), and try again',
@@ -150,6 +169,8 @@ function reachable(address: string, error: Error): DmiError {
   if (error instanceof DmiError && error.code !== 'internal') return error;
   const cause = error.cause instanceof Error ? error.cause : error;
   const code = 'code' in cause ? cause.code : null;
+  const tls = tlsFailure(address, String(code), cause.message);
+  if (tls) return tls;
   const why = code === 'ECONNREFUSED' ? 'nothing listens there' : cause.message;
   return new DmiError('unreachable', `cannot reach the coordinator at ${address}: ${why}`, {
     hint: 'start one: dmi coordinator, or name it: DMI_ADDRESS=ws://host:port',
