@@ -26,4 +26,4 @@ export const BEATS_MISSED = 5;
 /** How long an agent may be disconnected before its node is dead. */
 export const GRACE_MS = 60_000;
 /** How long a client or an agent waits for the answer to its greeting; a busy machine takes its time. */
-export const CONNECT_MS = 15_000;
+export const CONNECT_MS = 30_000;

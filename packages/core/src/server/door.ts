@@ -15,7 +15,7 @@ export const DOOR_LIMITS: DoorLimits = {
   openPerAddress: 128,
   failures: 10,
   forgiveMs: 6_000,
-  handshakeMs: 5_000,
+  handshakeMs: 20_000,
 };
 
 /** Addresses whose failures are remembered; beyond, those that failed longest ago are forgotten. */
