@@ -27,13 +27,6 @@ describe('a crowd', () => {
     expect((await job.ended).status).toBe(0);
   });
 
-  it('of 2,000 static threads lives in one host', () => {
-    cluster = Processes.none();
-    const end = cluster.dmi('run', '--local', '1', '-n', '1', guests.build('crowd', '-static-pie'), 'at-once', '2000');
-    expect(end.stdout).toBe('2000 threads were alive\n');
-    expect(end.status).toBe(0);
-  });
-
   it.skipIf(Number(readFileSync('/proc/sys/vm/max_map_count', 'utf8')) > 70_000)(
     'of dynamic threads ends where vm.max_map_count does, and the error says so',
     () => {
