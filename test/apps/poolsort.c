@@ -3,7 +3,7 @@
  *
  *   - first thread alone writes everything, as the owner: its node must hand over what is beyond its pool (remote swap);
  *   - readers cache what they read, on top of what their node owns: copies must be dropped (eviction);
- *   - at the end all is compared with a sequential sort.
+ *   - at the end all is compared with a sequential sort, and becomes one node's once more.
  *
  * Pools are accounted as a whole: a mapping is accepted if the pools of all nodes together, less what is mapped already, have room for
  * it. So the array can never be all four pools to the last byte, and one node here offers less than the others; see the test. Beyond
@@ -80,6 +80,7 @@ void DMI_main(int argc, char **argv) {
   get(array, size, parallel);
   CHECK(memcmp(parallel, sequential, (size_t)size) == 0);
   if (until) {
+    take(array, size, parallel); /* all of it to one node again: what is beyond its pool must go, with nobody asking for it */
     outn("sorted");
     while (access(until, F_OK) != 0) halt(0.05);
     get(array, size, parallel); /* wherever it is now */

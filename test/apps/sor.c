@@ -58,11 +58,10 @@ int64_t DMI_thread(int64_t addr) {
         }
         put(rows + lo * ROW, ROW, band[1]);
         put(rows + (hi - 1) * ROW, ROW, band[hi - lo]);
-        meet();
+        meet(); /* once is enough: a neighbour may be a colour ahead by now, but of that colour nothing is used before it comes again */
         if (lo > 1) CHECK(DMI_read(rows + (lo - 1) * ROW, ROW, band[0], DMI_UPDATE, NULL));
         if (hi <= N) CHECK(DMI_read(rows + hi * ROW, ROW, band[hi - lo + 1], DMI_UPDATE, NULL));
         CHECK(DMI_yield());
-        meet();
       }
       CHECK(DMI_local_barrier_allreduce(&barrier, (int32_t)shared.threads, &most, &changes[step], DMI_OP_MAX, DMI_TYPE_DOUBLE));
     }
