@@ -113,8 +113,8 @@ void move_wire() {
   stream.num(uint32_t{1}), stream.num(uint64_t{0x2000'0000'0000}), stream.num(uint64_t{4096});
   for (int i = 0; i < 512; i++) stream.num(uint64_t{7});
   stream.num(uint32_t{0});
-  frame(MoveMessage::Ready, {});
-  frame(MoveMessage::Commit, id_only(7));
+  frame(MoveMessage::Running, {});
+  frame(MoveMessage::Abort, {});
   put("move_wire", "stream", 3, stream.view());
 }
 
