@@ -75,6 +75,8 @@ const action = fc.constantFrom(
   'submit',
 );
 
+type Action = (typeof action extends fc.Arbitrary<infer A> ? A : never) | 'crash';
+
 describe('the coordinator state machine', () => {
   it('loses no thread and ends even (by any policy: at rest), whatever joins, drains, moves and fails in whatever order', () => {
     fc.assert(
@@ -171,7 +173,21 @@ describe('the coordinator state machine', () => {
             expect([state, reason]).toEqual(['done', null]);
         }
       }),
-      { numRuns: 300 },
+      {
+        numRuns: 300,
+        examples: [
+          // a host that was stopped before it had entered a view, because its node was leaving
+          [1093994385, 'submit join deliver drain join deliver join join crash join join join join'.split(' ')],
+          // a host that came back when its job was over
+          [
+            779808710,
+            (
+              'wander wander submit wander exit deliver wander deliver spawn exit spawn join wander spawn spawn deliver ' +
+              'spawn tick spawn spawn deliver deliver spawn exit submit crash'
+            ).split(' '),
+          ],
+        ] as [number, Action[]][],
+      },
     );
   });
 

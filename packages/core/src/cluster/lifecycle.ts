@@ -2,6 +2,9 @@ import { DmiError } from '../errors.js';
 
 // The named states of everything that lives, and which may follow which. An illegal transition throws, with both names.
 
+/** Why a host is stopped that has entered no view; says nothing about its job. */
+export const NODE_LEAVING = 'its node is leaving';
+
 /** `active`: takes work. `draining`: its hosts are handing everything over. */
 export type NodeState = 'active' | 'draining' | 'released' | 'dead';
 /**

@@ -2,7 +2,7 @@ import { balance } from './balance.js';
 import { firstThreads } from './first-threads.js';
 import { spawnHost, stopHost } from './hosts.js';
 import { publishJob } from './job-end.js';
-import { advanceHost, advanceJob } from './lifecycle.js';
+import { advanceHost, advanceJob, NODE_LEAVING } from './lifecycle.js';
 import { askMove } from './moves.js';
 import type { Host, Job } from './state.js';
 import type { Tx } from './tx.js';
@@ -78,7 +78,7 @@ function changeMembers(tx: Tx, job: Job): boolean {
     const closing = host.node !== null && tx.cluster.nodes.get(host.node)?.state !== 'active';
     if (host.node !== null && !host.lite && host.state !== 'stopping') covered.add(host.node);
     if ((host.state === 'ready' || host.state === 'spawning') && closing) {
-      stopHost(tx, job, host, 'its node is leaving');
+      stopHost(tx, job, host, NODE_LEAVING);
     } else if (host.state === 'spawning') {
       starting ||= !host.lite && host.node !== null;
     } else if (host.state === 'ready') {

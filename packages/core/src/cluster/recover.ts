@@ -5,7 +5,7 @@ import type { HostReport, JobOutcome } from '../wire/agent-messages.js';
 import type { ViewChange } from '../wire/host-messages.js';
 import { firstCount, firstThreads } from './first-threads.js';
 import { endJob, finishIfStopped, keepOutcome, publishJob } from './job-end.js';
-import { advanceJob, advanceNode, type HostState } from './lifecycle.js';
+import { advanceJob, advanceNode, type HostState, NODE_LEAVING } from './lifecycle.js';
 import { type Host, type Job, mainHost, type Node, newJob, type Recovery } from './state.js';
 import { addThread, exitStatus, relocate } from './threads.js';
 import type { Tx } from './tx.js';
@@ -154,7 +154,8 @@ function rebuild(tx: Tx, job: Job, known: readonly ViewChange[], end: End | null
   const reason = failure(reports, newest) ?? (unstarted(reports, known[0]) ? UNSTARTED : null);
   if (end !== null) endJob(tx, job, end.state, end.status, end.reason);
   else if (job.statuses.size === firstCount(job)) endJob(tx, job, 'done', exitStatus(job), null);
-  else if (reason !== null || job.hosts.size === 0) endJob(tx, job, 'failed', null, reason ?? 'all its hosts are gone');
+  else if (reason !== null || (newest !== undefined && job.hosts.size === 0))
+    endJob(tx, job, 'failed', null, reason ?? 'all its hosts are gone');
   else if (newest === undefined) advanceJob(job, 'starting', job.id);
   else resume(tx, job, reports, known, newest);
   for (const { report } of reports) {
@@ -298,7 +299,7 @@ function failure(
 ): string | null {
   for (const { node, report } of reports) {
     const member = newest?.members.find(({ id }) => id === report.member);
-    if ((newest !== undefined && !member) || report.disowned) continue;
+    if ((newest !== undefined && !member) || report.disowned || report.stop === NODE_LEAVING) continue;
     if (report.end !== null && report.stop === null) {
       const how = report.end.signal ? `killed by ${report.end.signal}` : `exit status ${report.end.code ?? '?'}`;
       return `its host on node ${node} ended while there was no coordinator: ${how}`;

@@ -136,6 +136,8 @@ function onAgent(tx: Tx, name: string, body: AgentBody): void {
     job.recovery.held.push({ node: name, body });
     return;
   }
+  // A host of a job that was over when its agent came back: nobody will ask about it any more.
+  if (!job && body.t === 'host-exited') tx.toAgent(name, { t: 'forget', job: body.job, outcome: null });
   const host = job?.hosts.get(body.member);
   if (!job || !host || host.node !== name) return;
   if (body.t === 'host-exited') {
