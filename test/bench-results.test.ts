@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { Baselines } from '../bench/src/programs.js';
-import { compare, parseMeasurements } from '../bench/src/result.js';
+import { compare, medians, parseMeasurements } from '../bench/src/result.js';
 import { human, table } from '../bench/src/table.js';
 
 test('measurements are found among other output', () => {
@@ -27,6 +27,14 @@ test('a baseline that was not measured is an error, not an empty ratio', () => {
   const baselines = new Baselines([{ name: 'raw', value: 1, unit: 'ns' }]);
   expect(baselines.get('raw').value).toBe(1);
   expect(() => baselines.get('other')).toThrow('no baseline named other; there are: raw');
+});
+
+test('of several rounds the median counts, by name', () => {
+  const measured = [3, 9, 4].map(value => ({ name: 'a', value, unit: 'ns' }) as const);
+  expect(medians([...measured, { name: 'b', value: 1, unit: 'B/s' }])).toEqual([
+    { name: 'a', value: 4, unit: 'ns' },
+    { name: 'b', value: 1, unit: 'B/s' },
+  ]);
 });
 
 test('figures are printed with the prefix a person would use', () => {

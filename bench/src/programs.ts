@@ -37,6 +37,11 @@ export function native(name: string, ...args: string[]): Promise<Measurement[]> 
   return measure(path, args, 300);
 }
 
+/** Any program that prints measurements. */
+export function program(command: string, args: readonly string[]): Promise<Measurement[]> {
+  return measure(command, args, 300);
+}
+
 /** A guest program of bench/guests on an embedded cluster, through the CLI as a user would start it. */
 export function guest(options: readonly string[], name: string, ...args: string[]): Promise<Measurement[]> {
   const cli = `${root}packages/cli/bin/dmi.js`;

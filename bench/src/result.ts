@@ -39,6 +39,16 @@ function isMeasurement(value: unknown): value is Measurement {
   return typeof name === 'string' && typeof figure === 'number' && typeof unit === 'string' && UNITS.has(unit);
 }
 
+/** By name, the median of what was measured in several rounds. */
+export function medians(measurements: readonly Measurement[]): Measurement[] {
+  const rounds = new Map<string, Measurement[]>();
+  for (const one of measurements) rounds.set(one.name, [...(rounds.get(one.name) ?? []), one]);
+  return [...rounds.values()].map(of => {
+    const sorted = of.toSorted((a, b) => a.value - b.value);
+    return sorted[sorted.length >> 1] as Measurement;
+  });
+}
+
 /** Sets a measurement beside a baseline: its own, when its program measured one in the same process, else the given. */
 export function compare(measured: Measurement, baseline?: Measurement): Result {
   const { name, value, unit } = measured;

@@ -1,3 +1,4 @@
+import { besideMpi } from './peers.js';
 import { Baselines, guest, native } from './programs.js';
 import { compare, type Measurement, type Result } from './result.js';
 import { measureScale } from './scale/scale.js';
@@ -57,7 +58,8 @@ async function memory(): Promise<Result[]> {
   };
   const ours = [...(await native('memory_bench', '--json')), ...(await guest([...TWO_NODES, '-n', '32'], 'barrier'))];
   const beside = against(pairs, new Baselines(baselines));
-  return [...ours, ...baselines.filter(m => m.name === 'tcp-round-trip-blocking')].map(beside);
+  const measured = [...ours, ...baselines.filter(m => m.name === 'tcp-round-trip-blocking')].map(beside);
+  return [...measured, ...(await besideMpi())];
 }
 
 async function migration(): Promise<Result[]> {
