@@ -56,7 +56,11 @@ async function memory(): Promise<Result[]> {
     'stream-get-1MiB': 'tcp-stream-1MiB',
     'stream-put-1MiB': 'tcp-stream-1MiB',
   };
-  const ours = [...(await native('memory_bench', '--json')), ...(await guest([...TWO_NODES, '-n', '32'], 'barrier'))];
+  const ours = [
+    ...(await native('memory_bench', '--json')),
+    ...(await native('directory_memory')),
+    ...(await guest([...TWO_NODES, '-n', '32'], 'barrier')),
+  ];
   const beside = against(pairs, new Baselines(baselines));
   const measured = [...ours, ...baselines.filter(m => m.name === 'tcp-round-trip-blocking')].map(beside);
   return [...measured, ...(await besideMpi())];
