@@ -1,3 +1,4 @@
+import { measureDrain } from './drain.js';
 import { besideMpi } from './peers.js';
 import { Baselines, guest, native } from './programs.js';
 import { compare, type Measurement, type Result } from './result.js';
@@ -74,6 +75,7 @@ async function migration(): Promise<Result[]> {
     'move-64MiB': 'tcp-stream-1MiB',
     'move-1GiB': 'tcp-stream-1MiB',
     'move-1GiB-live': 'tcp-stream-1MiB',
+    'drain-128x40MiB': 'tcp-stream-1MiB',
   };
   const options = [...TWO_NODES, '--balance', 'none', '--thread-memory', '2G'];
   const ours = [
@@ -81,6 +83,7 @@ async function migration(): Promise<Result[]> {
     ...(await guest(options, 'move_self', '64MiB', '8')),
     ...(await guest(options, 'move_self', '1GiB', '5')),
     ...(await guest(options, 'move', '1GiB', '4')),
+    await measureDrain(128, 40),
   ];
   return ours.map(against(pairs, new Baselines(baselines)));
 }

@@ -22,6 +22,7 @@
 #include "../memory/member.h"
 #include "address_space.h"
 #include "context.h"
+#include "cpu_features.h"
 #include "descriptors.h"
 #include "hot_sites.h"
 #include "spin.h"
@@ -62,6 +63,7 @@ struct Guest {
   int64_t result = 0;         // what DMI_join gives
   bool main = false;          // the job waits for this one
   bool has_event = false;     // somebody may join it
+  std::shared_ptr<const Features> features;  // of the machine where it started
   AddressSpace space;
   Descriptors files;
   std::string cwd;

@@ -273,6 +273,7 @@ std::shared_ptr<Guest> Host::start_guest(const StartRequest& request) {
   g->count = request.count;
   g->arg = request.arg;
   g->main = request.main;
+  g->features = machine_features();
   g->has_event = request.joinable;
   g->cwd = config_.cwd.empty() ? "/" : config_.cwd;
   g->files.open_console();

@@ -5,11 +5,10 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <fstream>
 #include <iostream>
-#include <sstream>
 
 #include "build_id.h"
+#include "cpu_features.h"
 #include "host.h"
 #include "layout.h"
 #include "moves.h"
@@ -24,17 +23,6 @@ namespace {
 constexpr int kControlFd = 3;
 
 using nlohmann::json;
-
-std::vector<std::string> cpu_features() {
-  std::ifstream in("/proc/cpuinfo");
-  std::string line;
-  while (std::getline(in, line))
-    if (line.rfind("flags", 0) == 0) {
-      std::istringstream words(line.substr(line.find(':') + 1));
-      return {std::istream_iterator<std::string>(words), {}};
-    }
-  return {};
-}
 
 JobConfig parse_job(const json& m) {
   JobConfig c;
@@ -66,7 +54,7 @@ void begin(const json& m) {
   Host& host = Host::get();
   host.begin(parse_job(m));
   host.control().send({{"t", "hello"}, {"version", DMI_VERSION}, {"build", host.build()}, {"wire", 1}, {"pid", getpid()},
-                       {"port", host.member().port()}, {"features", cpu_features()}});
+                       {"port", host.member().port()}, {"features", *machine_features()}});
 }
 
 void start(const json& m) {

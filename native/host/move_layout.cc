@@ -73,6 +73,18 @@ Layout read_layout(Reader& r) {
   return l;
 }
 
+void write_features(Writer& w, const Features& features) {
+  w.num<uint64_t>(features.size());
+  for (const std::string& f : features) w.text(f);
+}
+
+Features read_features(Reader& r) {
+  Features all(r.count(8));
+  for (std::string& f : all) f = r.text();
+  if (!r.ok() || !std::is_sorted(all.begin(), all.end())) throw Error("refused", "a malformed list of processor features in the offer");
+  return all;
+}
+
 Offer read_offer(std::span<const std::byte> bytes) {
   Reader r(bytes);
   if (const auto wire = r.num<uint32_t>(); wire != kMoveWire)
@@ -85,6 +97,7 @@ Offer read_offer(std::span<const std::byte> bytes) {
                                "): threads move only between equal builds");
   offer.thread = r.num<uint64_t>();
   offer.resident = r.num<uint64_t>();
+  offer.features = read_features(r);
   Descriptors().load(r);  // opened for good with the thread: to know now that they can be
   offer.layout = read_layout(r);
   if (offer.layout.mappings.empty()) throw Error("refused", "an offer of a thread without memory");

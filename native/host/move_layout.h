@@ -7,6 +7,7 @@
 
 #include "address_space.h"
 #include "codec.h"
+#include "cpu_features.h"
 
 namespace dmi::host {
 
@@ -44,8 +45,11 @@ struct Offer {
   uint64_t id = 0;
   uint64_t thread = 0;
   uint64_t resident = 0;  // bytes that will be sent, about
+  Features features;      // of the machine where it started
   Layout layout;
 };
+void write_features(Writer& w, const Features& features);
+Features read_features(Reader& r);
 // Throws Error("refused"): nonsense, another version or build, or an open file of the thread that is not here.
 Offer read_offer(std::span<const std::byte> bytes);
 

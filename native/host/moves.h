@@ -33,6 +33,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 
+#include "admission.h"
 #include "guest.h"
 
 namespace dmi::host {
@@ -73,6 +74,7 @@ class Moves {
   void stay(Guest& g);   // it did not go
   void left(Guest& g);         // unmaps it
 
+  Admission admission_{memory_room};
   std::mutex mutex_;
   std::condition_variable left_;
   std::vector<Extent> leaving_;

@@ -1,6 +1,4 @@
 // A move's destination: see moves.h for what it answers and when.
-#include <stdio.h>
-
 #include <functional>
 
 #include "arrival.h"
@@ -25,25 +23,19 @@ void refuse(MoveStream& s, const std::string& code, const std::string& reason) {
   s.drain();  // closed at once, the source would be told of a broken connection and not why
 }
 
-int64_t available_memory() {
-  FILE* f = fopen("/proc/meminfo", "r");
-  if (!f) return INT64_MAX;
-  char line[128];
-  long long kib = -1;
-  while (fgets(line, sizeof line, f) && sscanf(line, "MemAvailable: %lld kB", &kib) != 1) {}
-  fclose(f);
-  return kib < 0 ? INT64_MAX : kib * 1024;
-}
-
 // Everything until the thread is complete. False: the source has called it off.
-bool take_in(MoveStream& stream, std::vector<std::byte>& body, Guest& g, const std::function<void(uint64_t)>& begin, uint64_t& bytes) {
+bool take_in(MoveStream& stream, std::vector<std::byte>& body, Guest& g, const std::function<void(uint64_t)>& begin, Admission& admission,
+             uint64_t& bytes) {
   Host& host = Host::get();
   Offer offer = read_offer(body);
   begin(offer.id);
   g.key = offer.thread;
-  if (const int64_t available = available_memory(); static_cast<int64_t>(offer.resident) > available)
-    throw Error("no-memory", "the thread has " + std::to_string(offer.resident >> 20) + " MiB, this machine " + std::to_string(available >> 20) +
-                                 " MiB available");
+  if (const std::string missing = lacking(offer.features, *machine_features()); !missing.empty())
+    throw Error("features", "this machine lacks " + missing + ", which the thread may use since it started where that is");
+  g.features = std::make_shared<const Features>(std::move(offer.features));
+  std::string no_memory;
+  auto ticket = admission.admit(offer.resident, no_memory);
+  if (!ticket) throw Error("no-memory", no_memory);
   if (const std::string why = host.no_room(); !why.empty()) throw Error("no-memory", why);
   Arrival arrival(g.space, host.config().zone);
   arrival.show(offer.layout);
@@ -55,10 +47,13 @@ bool take_in(MoveStream& stream, std::vector<std::byte>& body, Guest& g, const s
   const auto acceptable = [&](const Run& r) { return arrival.covers(r); };
   while (true) {
     switch (stream.receive(body)) {
-      case MoveMessage::Pages:
+      case MoveMessage::Pages: {
+        const uint64_t before = bytes;
         stream.receive_pages(acceptable, true, bytes);
+        ticket->came(bytes - before);
         fault_point("destination:pages", stream.fd());
         continue;
+      }
       case MoveMessage::Abort: return false;
       case MoveMessage::State: break;
       default: throw Error("refused", "a move went on with nonsense");
@@ -96,7 +91,7 @@ void Moves::receive(int fd, memory::MemberId from) {
     try {
       if (!visit.admitted || host.departure().asked()) throw Error("refused", "it is leaving the job");
       if (stream.receive(body) != MoveMessage::Offer) throw Error("refused", "a move began with something else than an offer");
-      if (!take_in(stream, body, *g, begin, bytes)) return;  // called off
+      if (!take_in(stream, body, *g, begin, admission_, bytes)) return;  // called off
     } catch (const Error& e) {
       if (e.code == "unreachable") throw;
       if (id) settle(id, false);  // before the source knows

@@ -38,6 +38,13 @@ uint64_t bytes_of(const std::vector<Run>& runs) {
   return sum;
 }
 
+// For people: by its name, where it is known.
+std::string called(memory::MemberId member) {
+  for (const Peer& p : Host::get().peers())
+    if (p.info.id == member && !p.node.empty()) return "node " + p.node;
+  return "node " + std::to_string(member);
+}
+
 // Its pages go over whole, with those nobody has changed: the destination lacks the file.
 bool whole(const Mapping& m, const std::vector<bool>& present) {
   return m.file != 0 && (m.file > present.size() || !present[m.file - 1]);
@@ -83,6 +90,7 @@ Writer Moves::Outgoing::describe() {
   std::vector<Run> populated;
   for (const Mapping& m : layout.mappings) populated_pages(m.start, m.end, populated);
   w.num(bytes_of(populated));
+  write_features(w, *g.features);
   g.files.save(w);
   return w;
 }
@@ -199,7 +207,7 @@ MoveOutcome Moves::send(ThreadKey thread, memory::MemberId to, bool self, std::s
     }
     return failed("unreachable", "node " + std::to_string(to) + " cannot be reached: " + strerror(-fd));
   }
-  Outgoing move{*g, MoveStream(fd, host.config().peer_timeout), random_id(), "node " + std::to_string(to), {}};
+  Outgoing move{*g, MoveStream(fd, host.config().peer_timeout), random_id(), called(to), {}};
   MoveOutcome o;
   o.moves = g->moves + 1;
   // Once to describe the thread, and once to move it: in between it runs. One that asked itself stands still anyway.

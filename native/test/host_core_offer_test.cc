@@ -111,6 +111,7 @@ TEST(Offer, AnyMutationOfARealOneIsRefusedOrHarmless) {
   ASSERT_GT(g.space.map(0, 1 << 16, 1, 0x22, -1, 0, nullptr), 0);
   Writer w;
   w.num(kMoveWire), w.num<uint64_t>(99), w.text(Host::get().build()), w.num(g.key), w.num<uint64_t>(1 << 20);
+  write_features(w, {"avx2", "sse2"});
   g.files.save(w);
   write_layout(w, layout_of(g.space, {{"/a/file", "hash", 4096, ""}}));
   const std::vector<std::byte> whole(w.view().begin(), w.view().end());

@@ -59,6 +59,10 @@ export interface JobOptions {
   files?: { path: string; real: string; hash: string }[];
   /** POINT:ACTION, see native/host/fault_point.h. */
   fault?: string;
+  /** Names of processor features that it claims not to have, with commas between. */
+  without?: string;
+  /** Bytes that it may use. */
+  memory?: number;
 }
 
 /** What a host answers with when it was expected to say something else, or died. */
@@ -75,9 +79,14 @@ export class Host {
 
   constructor(
     readonly member: number,
-    fault?: string,
+    { fault, without, memory }: JobOptions = {},
   ) {
-    const env = { ...process.env, ...(fault ? { DMI_FAULT: fault } : {}) };
+    const env = {
+      ...process.env,
+      ...(fault ? { DMI_FAULT: fault } : {}),
+      ...(without ? { DMI_HOST_WITHOUT: without } : {}),
+      ...(memory ? { DMI_HOST_MEMORY: `${memory}` } : {}),
+    };
     this.child = spawn(HOST, [], { stdio: ['ignore', 'ignore', 'pipe', 'pipe'], env });
     this.child.stderr?.setEncoding('utf8').on('data', text => {
       this.stderr += text;
@@ -214,7 +223,7 @@ export class Job {
 
   add(options: JobOptions = {}): Host {
     const o = { ...this.options, ...options };
-    const h = new Host(this.hosts.length + 1, o.fault);
+    const h = new Host(this.hosts.length + 1, o);
     this.hosts.push(h);
     h.send({
       t: 'job',

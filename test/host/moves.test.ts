@@ -129,6 +129,43 @@ describe('a move that cannot be', () => {
     },
   );
 
+  it('to a machine without what its processor had is refused by name before anything is sent; the other way it goes', async () => {
+    const { log, thread } = await stepping(40, 10_000, 0, { each: [{}, { without: 'sse2,cx8' }] });
+    expect(await job.move(thread, 1, 2)).toMatchObject({
+      ok: false,
+      code: 'features',
+      bytes: 0,
+      reason: `thread ${thread} stays where it is: node n2 answers: this machine lacks cx8, sse2, which the thread may use since it started where that is`,
+    });
+    expect(job.host(2).all('arrived')).toEqual([]);
+    const other = await job.thread(2, 1);
+    expect(await job.move(other, 2, 1)).toMatchObject({ ok: true });
+    // It has started without, and may go where they are missing for ever after.
+    expect(await job.move(other, 1, 2)).toMatchObject({ ok: true });
+    for (const one of [thread, other]) expect((await job.exited(one)).status).toBe(7);
+    expect(lines(log).sort()).toEqual([...steps(40, 0), ...steps(40, 1)].sort());
+  });
+
+  it('to a machine with pages of another size is refused', async () => {
+    const { log, thread } = await stepping(10, 10_000, 0, { each: [{}, { without: '4096-byte-pages' }] });
+    const moved = await job.move(thread, 1, 2);
+    expect(moved).toMatchObject({ ok: false, code: 'features', bytes: 0 });
+    expect(moved.reason).toContain('this machine lacks 4096-byte-pages');
+    await endsRight(thread, log, 10);
+  });
+
+  it('to a node without memory for it is refused, with thread, node and bytes', async () => {
+    const { log, thread } = await stepping(40, 10_000, 64, { each: [{}, { memory: 80 << 20 }] });
+    const moved = await job.move(thread, 1, 2);
+    expect(moved).toMatchObject({ ok: false, code: 'no-memory', bytes: 0 });
+    expect(moved.reason).toMatch(
+      new RegExp(
+        `^thread ${thread} stays where it is: node n2 answers: it has 6\\d\\.\\d MiB, and there is room for \\d\\d\\.\\d MiB$`,
+      ),
+    );
+    await endsRight(thread, log, 40);
+  });
+
   it('into a host where its addresses are taken is a collision', async () => {
     const low = 0x200000000000;
     const zone: [number, number] = [low, low + (1 << 26)];

@@ -92,6 +92,7 @@ void move_wire() {
   const auto layout = layout_of(g.space, {{"/a/file", "hash", 4096, ""}});
   Writer offer;  // what follows the build
   offer.num(g.key), offer.num<uint64_t>(1 << 20);
+  write_features(offer, {"avx2", "sse2"});
   g.files.save(offer);
   write_layout(offer, layout);
   put("move_wire", "offer", 0, offer.view());

@@ -41,6 +41,12 @@ export class Model {
   readonly memories = new Map<string, { node: string; job: string; memory: HostMemory }>();
   /** Agents without a coordinator. */
   readonly away = new Set<string>();
+  readonly #features = new Map<string, readonly string[]>();
+  /** Moves to where a thread cannot run that were asked for. */
+  unfit = 0;
+  /** Nodes without memory for any more thread, and how often they were asked for some. */
+  readonly full = new Set<string>();
+  asked = 0;
   readonly #infos = new Map<string, NodeInfo>();
   readonly #outcomes = new Map<string, JobOutcome[]>();
   /** Views that a host could not apply. */
@@ -76,7 +82,8 @@ export class Model {
     }
   }
 
-  join(): string {
+  /** @param features of its machine */
+  join(features: string[] = []): string {
     const name = `n${this.#nextNode++}`;
     this.inbox.set(name, []);
     this.outbox.set(name, []);
@@ -89,7 +96,7 @@ export class Model {
       address: '127.0.0.1',
       hostname: name,
       version: '0',
-      features: [],
+      features,
     };
     this.#infos.set(name, node);
     this.input({ type: 'join', name, node, hosts: [], outcomes: [] });
@@ -293,7 +300,9 @@ export class Model {
       };
       this.hosts.set(`${body.job}/${body.member}`, host);
       this.memories.set(`${body.job}/${body.member}`, { node, job: body.job, memory: new HostMemory(body) });
-      this.#say(host, { t: 'hello', version: '0.1.0', build: 'b', wire: 1, pid: 1, port: 1, features: [] });
+      const features = this.#infos.get(node)?.features ?? [];
+      this.#features.set(`${body.job}/${body.member}`, features);
+      this.#say(host, { t: 'hello', version: '0.1.0', build: 'b', wire: 1, pid: 1, port: 1, features });
     } else if (body.t === 'forget') {
       if (body.outcome) this.#outcomes.set(node, [...(this.#outcomes.get(node) ?? []), body.outcome]);
       for (const [key, { node: where, job }] of this.memories)
@@ -365,6 +374,18 @@ export class Model {
     const peer = this.hosts.get(`${host.job}/${to}`);
     if (!peer) {
       answer('unreachable');
+      return;
+    }
+    const [start] = thread.split('.');
+    const there = this.#features.get(`${host.job}/${to}`) ?? [];
+    if (this.#features.get(`${host.job}/${start}`)?.some(feature => !there.includes(feature))) {
+      this.unfit++;
+      answer('features');
+      return;
+    }
+    if (this.full.has(peer.node)) {
+      this.asked++;
+      answer('no-memory');
       return;
     }
     const luck = this.options.luck === false ? 12 : this.dice.pick(12);

@@ -32,6 +32,15 @@ const snapshots = nodes
       );
     });
   });
+/** The same, where some threads cannot run on some nodes. */
+const barring = snapshots.chain(snapshot => {
+  const names = snapshot.nodes.map(({ id }) => id);
+  const barred = fc.subarray(names).map(list => new Set(list));
+  const { length } = snapshot.threads;
+  return fc
+    .array(fc.option(barred, { nil: undefined }), { minLength: length, maxLength: length })
+    .map((all): Snapshot => ({ ...snapshot, threads: snapshot.threads.map((one, i) => ({ ...one, barred: all[i] })) }));
+});
 const policies = fc.constantFrom<PolicyName>(...POLICIES);
 const options: BalanceOptions = DEFAULT_BALANCE;
 
@@ -77,6 +86,21 @@ describe('every policy', () => {
         const after = apply(snapshot, plan(policy, snapshot, options));
         const closed = new Set(snapshot.nodes.filter(node => !node.open).map(({ id }) => id));
         expect(after.threads.filter(({ node, held }) => closed.has(node) && held === null)).toEqual([]);
+      }),
+    );
+  });
+
+  it('moves no thread to where it cannot run, and off a node that is leaving all that can run elsewhere', () => {
+    fc.assert(
+      fc.property(policies, barring, (policy, snapshot) => {
+        const moves = plan(policy, snapshot, options);
+        const threads = new Map(snapshot.threads.map(one => [one.id, one]));
+        expect(moves.filter(({ thread, to }) => threads.get(thread)?.barred?.has(to))).toEqual([]);
+        const places = snapshot.nodes.filter(node => node.open).map(({ id }) => id);
+        const left = apply(snapshot, moves).threads.filter(
+          ({ node, held, barred }) => !places.includes(node) && held === null && places.some(id => !barred?.has(id)),
+        );
+        expect(left).toEqual([]);
       }),
     );
   });

@@ -1,5 +1,6 @@
 import { type ClusterEvent, DmiError } from '@dmi/core';
 import { type Command, Option } from 'commander';
+import { DrainProgress } from '../show/drain-progress.js';
 import { bytes } from '../show/table.js';
 import { deadline } from '../values.js';
 import { type ClientFlags, clientOptions, print, say, withClient } from './context.js';
@@ -62,9 +63,11 @@ async function drain(
     throw new DmiError('usage', '--partial goes with --deadline', { hint: 'see: dmi drain --help' });
   let overdue: Overdue | null = null;
   try {
+    const progress = new DrainProgress();
     const result = await withClient(flags, async client => {
       await client.subscribe(event => {
-        progress(event);
+        const line = progress.line(event);
+        if (line !== null) say(line);
         if (event.event === 'drain-overdue' && event.node.startsWith(node)) overdue = event;
       });
       return client.drain(node, deadline === undefined ? {} : { deadline, partial });
@@ -77,15 +80,5 @@ async function drain(
     for (const { job, thread, bytes: size, reason } of late?.left ?? [])
       say(`  not saved: thread ${thread} of job ${job}, ${bytes(size)}: ${reason}`);
     throw error;
-  }
-}
-
-function progress(event: ClusterEvent): void {
-  if (event.event === 'drain-started') say(`draining ${event.node}: ${event.threads} threads`);
-  if (event.event === 'moved' && event.cause === 'drain')
-    say(`  thread ${event.thread} -> ${event.to}, ${bytes(event.bytes)}`);
-  if (event.event === 'move-failed' && event.cause === 'drain') {
-    const { thread, reason } = event;
-    say(`  ${reason.includes(thread) ? reason : `thread ${thread} stays for now: ${reason}`}`);
   }
 }

@@ -3,6 +3,7 @@ import type { NodeLoad } from '../plan/targets.js';
 import type { MoveCause } from '../wire/host-messages.js';
 import { carryOut } from './carry-out.js';
 import { inOrder } from './deadline.js';
+import { isSelective } from './destinations.js';
 import { goesByLoad } from './measure.js';
 import { avoids, extraHost, startMove } from './moves.js';
 import type { Host, Job, Thread } from './state.js';
@@ -17,10 +18,10 @@ interface Place {
 
 /**
  * Begins the moves that the plan for the present state asks for, as many as may run at once. Policies that go by numbers of
- * threads alone are served by counts per node: with 65,536 threads a plan is made for every few moves.
+ * threads alone are served by counts per node, where all nodes are alike and have room: with 65,536 threads a plan is made for every few moves.
  */
 export function balance(tx: Tx, job: Job): void {
-  if (goesByLoad(job.spec.balance)) {
+  if (goesByLoad(job.spec.balance) || isSelective(job, tx.now)) {
     carryOut(tx, job);
     return;
   }

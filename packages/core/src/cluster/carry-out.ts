@@ -1,8 +1,9 @@
 import { DEFAULT_BALANCE } from '../plan/options.js';
 import { plan } from '../plan/policy.js';
-import type { PlannedMove } from '../plan/snapshot.js';
+import type { PlannedMove, Snapshot } from '../plan/snapshot.js';
 import { inOrder } from './deadline.js';
-import { avoids, extraHost, startMove } from './moves.js';
+import { isSelective, whyNotThere } from './destinations.js';
+import { avoids, extraHost, keepStranded, startMove } from './moves.js';
 import { takeSnapshot } from './snapshot.js';
 import { type Job, mainHost } from './state.js';
 import type { Tx } from './tx.js';
@@ -11,7 +12,8 @@ import type { Tx } from './tx.js';
 export function carryOut(tx: Tx, job: Job): void {
   const limit = tx.cluster.settings.movesPerHost;
   const { balance, balancing } = job.spec;
-  const moves = plan(balance, takeSnapshot(tx.cluster, job), balancing ?? DEFAULT_BALANCE);
+  const snapshot = takeSnapshot(tx.cluster, job);
+  const moves = plan(balance, snapshot, balancing ?? DEFAULT_BALANCE);
   for (const { thread: id, to: name, cause } of urgentFirst(tx, job, moves)) {
     const thread = job.threads.get(id);
     const from = thread && job.hosts.get(thread.member);
@@ -21,7 +23,21 @@ export function carryOut(tx: Tx, job: Job): void {
     if (!target || target.coming >= limit) continue;
     startMove(tx, job, thread, target, cause === 'drain' ? 'drain' : job.balanceCause, { collision: target !== to });
   }
+  if (isSelective(job, tx.now)) holdStranded(tx, job, snapshot);
   wakeForHeld(tx, job);
+}
+
+/** Threads that must leave and can go to no other node: each is said once, and waits for one that joins or has room again. */
+function holdStranded(tx: Tx, job: Job, { nodes, threads }: Snapshot): void {
+  const open = nodes.filter(node => node.open);
+  const leaving = new Set(nodes.flatMap(node => (node.open ? [] : [node.id])));
+  for (const { id, node, held, barred } of threads) {
+    const thread = job.threads.get(id);
+    if (!thread || held !== null || !leaving.has(node)) continue;
+    const reasons = open.flatMap(({ id: other }) => whyNotThere(job, thread, other, tx.now) ?? []);
+    if (barred === undefined || reasons.length < open.length) continue;
+    keepStranded(tx, job, thread, node, reasons[0] ?? 'there is no other node');
+  }
 }
 
 /** Moves off nodes that are to be empty by a certain time come in the order that saves the most. */
@@ -37,8 +53,9 @@ function urgentFirst(tx: Tx, job: Job, moves: readonly PlannedMove[]): PlannedMo
   return rank.size === 0 ? [...moves] : [...moves].sort((a, b) => of(a) - of(b));
 }
 
-/** Threads that may be tried again later are, then. */
+/** Threads and nodes that may be tried again later are, then. */
 function wakeForHeld(tx: Tx, job: Job): void {
+  for (const until of job.full.values()) if (job.balanceAt === null || job.balanceAt > until) job.balanceAt = until;
   for (const id of job.held) {
     const thread = job.threads.get(id);
     if (!thread || (thread.movable && thread.retryAt <= tx.now && !thread.kept)) job.held.delete(id);

@@ -1,5 +1,6 @@
 import { HOST_WIRE_VERSION, VERSION } from '../constants.js';
 import type { FromHost } from '../wire/host-messages.js';
+import { noteFeatures } from './destinations.js';
 import { endJob, finishIfStopped } from './job-end.js';
 import { advanceHost } from './lifecycle.js';
 import { abandonMovesTo } from './moves.js';
@@ -45,6 +46,7 @@ export function onHello(tx: Tx, job: Job, host: Host, message: Extract<FromHost,
     return;
   }
   job.build = message.build;
+  noteFeatures(job, host, message.features);
   host.port = message.port;
   host.since = tx.now;
   advanceHost(host, 'ready', hostName(job, host));

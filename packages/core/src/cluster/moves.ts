@@ -1,5 +1,6 @@
 import type { FromHost, MoveCause } from '../wire/host-messages.js';
 import { noteRate } from './deadline.js';
+import { bar, noteFull } from './destinations.js';
 import { spawnHost } from './hosts.js';
 import { advanceMove } from './lifecycle.js';
 import type { Host, Job, Move, Thread, Waiter } from './state.js';
@@ -9,6 +10,8 @@ import type { Tx } from './tx.js';
 /** How long an address range that was taken, or a peer that did not answer, is avoided, ms. */
 const AVOID_COLLISION = 60_000;
 const AVOID_UNREACHABLE = 5_000;
+/** How long a node is left alone after it had no memory for a thread, ms. */
+const AVOID_FULL = 2_000;
 const RETRY_PINNED = 2_000;
 const RETRY_FIRST = 100;
 const RETRY_MAX = 5_000;
@@ -150,6 +153,8 @@ export function onMoved(tx: Tx, job: Job, source: Host, message: Moved): void {
     cause: move.cause,
   });
   if (move.waiter) tx.refuse(move.waiter, 'refused', `thread ${message.thread} did not move to ${names.to}: ${reason}`);
+  if (thread && message.code === 'features' && to?.node) bar(job, thread, to.node, reason);
+  if (message.code === 'no-memory' && to?.node) noteFull(job, to.node, tx.now + AVOID_FULL);
   if (thread) setBack(tx, job, thread, move.to, message.code, reason);
 }
 
@@ -161,10 +166,28 @@ function setBack(tx: Tx, job: Job, thread: Thread, to: number, code: string, rea
   if (code === 'pinned') {
     thread.pinned = reason;
     thread.retryAt = tx.now + RETRY_PINNED;
-  } else if (code === 'unreachable' || code === 'refused' || code === 'no-memory') {
+  } else if (code === 'unreachable' || code === 'refused') {
     thread.avoid.set(to, tx.now + AVOID_UNREACHABLE);
   }
   if (job.balanceAt === null || job.balanceAt > thread.retryAt) job.balanceAt = thread.retryAt;
+}
+
+/** No node that is left can run it. Said when the reason is new; looked at again in a while. */
+export function keepStranded(tx: Tx, job: Job, thread: Thread, node: string, reason: string): void {
+  if (thread.pinned !== reason)
+    tx.publish({
+      event: 'move-failed',
+      job: job.id,
+      thread: thread.id,
+      from: node,
+      to: '?',
+      code: 'refused',
+      reason: `thread ${thread.id} can go to no other node: ${reason}`,
+      cause: 'drain',
+    });
+  thread.pinned = reason;
+  thread.retryAt = tx.now + RETRY_PINNED;
+  job.held.add(thread.id);
 }
 
 /** An extra host on a node where the thread's address range is not known to be taken: one that is there, or a new one. */

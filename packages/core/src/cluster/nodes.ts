@@ -1,5 +1,6 @@
 import { DmiError } from '../errors.js';
 import type { NodeInfo } from '../wire/agent-messages.js';
+import { unbar } from './destinations.js';
 import { hostGone } from './hosts.js';
 import { endJob } from './job-end.js';
 import { advanceNode } from './lifecycle.js';
@@ -26,6 +27,7 @@ export function addNode(tx: Tx, name: string, info: NodeInfo): Node {
   tx.log('info', `node ${name} joined`, { node: name, cores: info.cores, memory: info.memory, address: info.address });
   for (const job of tx.cluster.jobs.values()) {
     job.excluded.delete(name);
+    unbar(job, name);
     job.touched = true;
   }
   return node;

@@ -3,6 +3,7 @@ import { applyRanges, noHomes } from '../plan/shards.js';
 import { knownViews, missedViews } from '../recovery/view-history.js';
 import type { HostReport, JobOutcome } from '../wire/agent-messages.js';
 import type { ViewChange } from '../wire/host-messages.js';
+import { noteFeatures } from './destinations.js';
 import { firstCount, firstThreads } from './first-threads.js';
 import { endJob, finishIfStopped, keepOutcome, publishJob } from './job-end.js';
 import { advanceJob, advanceNode, type HostState, NODE_LEAVING } from './lifecycle.js';
@@ -187,6 +188,7 @@ function addHost(tx: Tx, job: Job, node: string, report: HostReport, inView: str
     coming: 0,
   };
   job.hosts.set(host.member, host);
+  if (report.hello) noteFeatures(job, host, report.features);
   job.nextMember = Math.max(job.nextMember, report.nextMember, report.member + 1);
   job.touched = true;
   return host;

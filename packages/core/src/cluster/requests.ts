@@ -2,6 +2,7 @@ import { DmiError } from '../errors.js';
 import { resolvePrefix } from '../ids.js';
 import type { JobSpec } from '../wire/job-spec.js';
 import { checkDeadline, setDeadline } from './deadline.js';
+import { whyNotThere } from './destinations.js';
 import type { ClusterInput } from './events.js';
 import { hostGone, spawnHost } from './hosts.js';
 import { endJob, publishJob } from './job-end.js';
@@ -84,6 +85,9 @@ export function move(tx: Tx, waiter: Waiter, wantedJob: string | null, wantedThr
     throw new DmiError('refused', `node ${node} takes no threads of job ${job.id} now`, { hint: 'see: dmi nodes' });
   if (thread.move !== null)
     throw new DmiError('busy', `thread ${thread.id} is being moved already`, { hint: 'try again' });
+  const why = whyNotThere(job, thread, node, tx.now);
+  if (why !== null)
+    throw new DmiError('refused', `thread ${thread.id} cannot move to node ${node}: ${why}`, { object: thread.id });
   thread.kept = true;
   job.held.add(thread.id);
   if (thread.member === to.member) {

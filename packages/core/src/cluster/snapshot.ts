@@ -1,5 +1,6 @@
 import { type BalanceOptions, DEFAULT_BALANCE } from '../plan/options.js';
 import type { PlanNode, PlanThread, Sharing, Snapshot } from '../plan/snapshot.js';
+import { isSelective, whyNotThere } from './destinations.js';
 import type { Loads } from './loads.js';
 import { type Cluster, type Job, mainHost, type Thread } from './state.js';
 
@@ -16,6 +17,7 @@ export function takeSnapshot(cluster: Cluster, job: Job, loads: Loads = job.load
   const nodeOf = (member: number) => job.hosts.get(member)?.node ?? '';
   const taken = collisions(loads, nodeOf);
   const threads: PlanThread[] = [];
+  const selective = isSelective(job, cluster.now);
   for (const thread of job.threads.values()) {
     const move = thread.move === null ? undefined : job.moves.get(thread.move);
     const node = nodeOf(move?.to ?? thread.member);
@@ -31,9 +33,14 @@ export function takeSnapshot(cluster: Cluster, job: Job, loads: Loads = job.load
       bytes: load?.bytes ?? 0,
       held: move ? `it is moving from ${nodeOf(move.from)}` : whyHeld(cluster, thread, nodes.get(node), cooldown),
       collides,
+      barred: selective ? barredFrom(cluster, job, thread, nodes.keys()) : undefined,
     });
   }
   return { nodes: [...nodes.values()], threads, sharing: named(job, sharing) };
+}
+
+function barredFrom(cluster: Cluster, job: Job, thread: Thread, nodes: Iterable<string>): Set<string> {
+  return new Set([...nodes].filter(node => whyNotThere(job, thread, node, cluster.now) !== null));
 }
 
 function whyHeld(cluster: Cluster, thread: Thread, node: PlanNode | undefined, cooldown: number): string | null {

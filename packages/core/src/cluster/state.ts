@@ -95,6 +95,14 @@ export interface Job {
   statuses: Map<string, number>;
   /** Build id that all hosts must have; null until the first hello. */
   build: string | null;
+  /** What the machine of each of its members, gone ones included, has (see destinations.ts). */
+  features: Map<number, readonly string[]>;
+  /** Not all of those machines are alike. */
+  mixed: boolean;
+  /** Threads that nodes have refused because they lack something, and why: by node and thread. */
+  barred: Map<string, Map<string, string>>;
+  /** Nodes that had no memory left for a thread: until when they are not asked again. */
+  full: Map<string, number>;
   /** When to balance next; null: nothing to do. */
   balanceAt: number | null;
   /** When moves were last planned. */
@@ -228,6 +236,10 @@ export function newJob(id: string, spec: JobSpec, key: Uint8Array, owner: string
     first: new Set(),
     statuses: new Map(),
     build: null,
+    features: new Map(),
+    mixed: false,
+    barred: new Map(),
+    full: new Map(),
     balanceAt: null,
     plannedAt: 0,
     viewAt: null,

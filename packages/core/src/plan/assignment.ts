@@ -64,6 +64,11 @@ export class Assignment {
     return this.#byName.get(name);
   }
 
+  /** Can it go there? */
+  fits(thread: number, place: Place): boolean {
+    return this.thread(thread).barred?.has(place.node.id) !== true;
+  }
+
   put(thread: number, to: Place): void {
     this.changes++;
     const from = this.#at[thread];
@@ -120,13 +125,14 @@ export function pressure(place: Place, more = 0): number {
   return (place.load + more) / place.node.cores;
 }
 
-/** The open node that is the least loaded with so much more on it; one without a collision if that is as good. */
+/** The open node where it can run that is the least loaded with so much more on it; one without a collision if that is as good. */
 export function leastLoaded(plan: Assignment, thread: number): Place | undefined {
   const more = plan.load(thread);
   const { collides } = plan.thread(thread);
   let best: Place | undefined;
   let [least, clash] = [Number.POSITIVE_INFINITY, false];
   for (const place of plan.open) {
+    if (!plan.fits(thread, place)) continue;
     const p = pressure(place, more);
     const c = collides.has(place.node.id);
     if (p < least || (p === least && clash && !c)) [best, least, clash] = [place, p, c];

@@ -37,7 +37,7 @@ export function planByAffinity(snapshot: Snapshot, options: BalanceOptions): Pla
 function single(plan: Assignment, worth: Worth, thread: number, here: Place): boolean {
   let [best, most] = [null as Place | null, worth.threshold(thread)];
   for (const place of worth.candidates(thread)) {
-    if (place === here) continue;
+    if (place === here || !plan.fits(thread, place)) continue;
     const gain = worth.gain(thread, here, place);
     if (gain > most) [best, most] = [place, gain];
   }
@@ -53,7 +53,7 @@ function together(plan: Assignment, worth: Worth, thread: number, here: Place): 
   const company = worth.companions(thread, here).slice(0, COMPANY);
   if (company.length === 0) return false;
   for (const place of worth.candidates(thread)) {
-    if (place === here) continue;
+    if (place === here || ![thread, ...company].every(one => plan.fits(one, place))) continue;
     const gone: number[] = [];
     let [gain, wanted] = [0, 0];
     for (const one of [thread, ...company]) {

@@ -69,7 +69,7 @@ function fill(plan: Assignment, { low, high }: { low: number; high: number }): v
     for (const thread of from.threads) {
       const { held, bytes } = plan.thread(thread);
       const load = plan.load(thread);
-      if (held !== null || load <= 0 || plan.origin(thread) !== from) continue;
+      if (held !== null || load <= 0 || plan.origin(thread) !== from || !plan.fits(thread, to)) continue;
       const after = pressure(to, load);
       // Nobody ends above the goal, and nobody who gives ends as one who needs.
       if (after > high || pressure(from, -load) < Math.min(low, after)) continue;
@@ -112,6 +112,7 @@ function bestStep(plan: Assignment, from: Place, goal: number): Step | null {
     // What has been moved once stays: a plan moves no thread twice.
     if (held !== null || load <= 0 || plan.origin(thread) !== from) continue;
     for (const to of sinks) {
+      if (!plan.fits(thread, to)) continue;
       const after = Math.max(pressure(from, -load), pressure(to, load));
       if (after > worst - EPSILON) continue;
       const reached = after <= goal;

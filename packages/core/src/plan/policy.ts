@@ -1,4 +1,4 @@
-import { Assignment } from './assignment.js';
+import { Assignment, type Place } from './assignment.js';
 import { planByAffinity } from './by-affinity.js';
 import { planByLoad } from './by-load.js';
 import { planShifts } from './moves.js';
@@ -34,13 +34,28 @@ function planByThreads(snapshot: Snapshot, keep: boolean): PlannedMove[] {
     const place = result.place(to);
     const free = movable.get(from) ?? [];
     for (let n = 0; n < threads; n++) {
-      const thread = free.pop();
-      if (thread !== undefined && place) result.put(thread, place);
+      const at = place ? free.findLastIndex(thread => result.fits(thread, place)) : -1;
+      if (at >= 0 && place) result.put(free.splice(at, 1)[0] as number, place);
     }
+  }
+  // Those that cannot run where the counts would have them leave all the same, for where they can.
+  for (const thread of result.leaving()) {
+    const to = emptiest(result, thread);
+    if (to) result.put(thread, to);
   }
   const perCore = new Map(loads.map(({ id, threads, cores }) => [id, (threads / cores).toFixed(2)]));
   return result.moves(
     (_, from, to) =>
       `${from.node.id} has ${perCore.get(from.node.id)} threads per core, ${to.node.id} ${perCore.get(to.node.id)}`,
   );
+}
+
+function emptiest(plan: Assignment, thread: number): Place | undefined {
+  const per = ({ threads, node }: Place) => threads.size / node.cores;
+  return plan.open
+    .filter(place => plan.fits(thread, place))
+    .reduce<Place | undefined>(
+      (best, place) => (best === undefined || per(place) < per(best) ? place : best),
+      undefined,
+    );
 }

@@ -21,6 +21,8 @@ export interface PlanThread {
   held: string | null;
   /** Nodes where its addresses are taken, so that a move there needs one more host. */
   collides: ReadonlySet<string>;
+  /** Nodes where it cannot go, because their processors lack something, or memory. */
+  barred?: ReadonlySet<string> | undefined;
 }
 
 /** Two threads use the same pages: so many bytes per second go between them when they are on different nodes. */

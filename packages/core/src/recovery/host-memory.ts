@@ -15,6 +15,7 @@ const LATE = 4096;
 export class HostMemory {
   #port = 0;
   #build = '';
+  #features: string[] = [];
   #hello = false;
   #drain = false;
   #drained = false;
@@ -59,6 +60,7 @@ export class HostMemory {
         this.#hello = true;
         this.#port = message.port;
         this.#build = message.build;
+        this.#features = message.features;
         return;
       case 'started':
         this.#here.set(message.thread, { movable: message.movable, moves: 0 });
@@ -113,6 +115,7 @@ export class HostMemory {
       startedAt,
       port: this.#port,
       build: this.#build,
+      features: this.#features,
       hello: this.#hello,
       drain: this.#drain,
       drained: this.#drained,

@@ -51,6 +51,7 @@ export const hostReport = v.object({
   startedAt: f.count,
   port: f.port,
   build: f.text,
+  features: v.optional(f.list(f.text, 4096), []),
   hello: v.boolean(),
   /** It was told to hand everything over; it has; it was told to stop, and why; how its process ended. */
   drain: v.boolean(),

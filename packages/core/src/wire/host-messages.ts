@@ -78,6 +78,7 @@ export const moveCode = v.picklist([
   'ok',
   'collision',
   'no-memory',
+  'features',
   'refused',
   'unreachable',
   'gone',
