@@ -86,6 +86,31 @@ describe('a running job', () => {
     expect(cluster.hosts()).toEqual([]);
   });
 
+  it('is not mixed up with another on the same nodes: both go on when the coordinator is killed and started anew', async () => {
+    cluster = await Processes.start(['a', 'b']);
+    const program = guests.build('steps');
+    const sizes = [4, 6];
+    const jobs = sizes.map(n => cluster.run('-n', `${n}`, program, go, '100'));
+    for (const job of jobs) await until('both jobs run', () => job.stdout.includes('step 3'));
+    const before = await ask(client => client.jobs());
+    await killCoordinator();
+    await cluster.coordinate();
+    await spread({ a: 5, b: 5 });
+    const after = await ask(client => client.jobs());
+    const facts = ({ job, n, epoch }: (typeof before)[number]) => [job, 'running', n, n, epoch];
+    expect(after.map(({ job, state, n, threads, epoch }) => [job, state, n, threads, epoch]).sort()).toEqual(
+      before.map(facts).sort(),
+    );
+    await cluster.join('c');
+    writeFileSync(go, '');
+    for (const [i, job] of jobs.entries()) {
+      const { stdout, stderr, status } = await job.ended;
+      expect([status, stderr.split('\n').length]).toEqual([0, (sizes[i] ?? 0) + 1]);
+      expectWhole(stdout, sizes[i] ?? 0);
+    }
+    expect(cluster.hosts()).toEqual([]);
+  });
+
   it('loses no thread and runs none twice when a node’s connection to the coordinator is cut, moves under way included', async () => {
     cluster = await Processes.start(['a']);
     const { hostname, port } = new URL(cluster.address);

@@ -87,7 +87,15 @@ export class Processes {
     this.#env.DMI_ADDRESS = await this.coordinator.firstLine();
   }
 
-  /** The coordinator's URL. */
+  /** One more coordinator, of the same store: whatever is started from now on is told of it as well. */
+  async standBy(...flags: string[]): Promise<Command> {
+    const command = this.#start(['coordinator', '--listen', '127.0.0.1:0', '--log-level', 'warn', ...flags]);
+    const address = await command.firstLine();
+    this.#env.DMI_ADDRESS = `${this.address},${address}`;
+    return command;
+  }
+
+  /** The coordinator's URL; with standbys, all of them. */
   get address(): string {
     return this.#env.DMI_ADDRESS ?? '';
   }

@@ -22,6 +22,7 @@ export function exitStatus(error: DmiError): number {
     case 'ambiguous':
       return EXIT.usage;
     case 'unreachable':
+    case 'standby':
     case 'no-agents':
       return EXIT.unreachable;
     case 'timeout':

@@ -32,8 +32,8 @@ A cluster:
   dmi plan                                    what would be moved now, and why
 
 Ids may be shortened as long as they are unique. Exit status: 0 done, 1 failed, 2 usage, 3 unreachable, 4 timeout.
-Environment: DMI_ADDRESS (the coordinator), DMI_TOKEN (join token), DMI_TLS_CA, DMI_TLS_CERT, DMI_TLS_KEY,
-  DMI_CACHE_DIR (program images), NO_COLOR.`;
+Environment: DMI_ADDRESS (the coordinator, or all that may lead: ws://a:7070,ws://b:7070), DMI_TOKEN (join token),
+  DMI_TLS_CA, DMI_TLS_CERT, DMI_TLS_KEY, DMI_STORE_PASSWORD, DMI_CACHE_DIR (program images), NO_COLOR.`;
 
 function makeProgram(): Command {
   const program = new Command('dmi')

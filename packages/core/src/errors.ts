@@ -16,6 +16,8 @@ export type ErrorCode =
   | 'name-taken'
   | 'busy'
   | 'port-in-use'
+  | 'store'
+  | 'standby'
   | 'job-failed'
   | 'cancelled'
   | 'image'

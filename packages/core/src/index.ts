@@ -14,6 +14,8 @@ export type { PlanNode, PlannedMove, PlanThread, Sharing, Snapshot } from './pla
 export { placeNew } from './plan/targets.js';
 export { HostMemory } from './recovery/host-memory.js';
 export { Coordinator, type CoordinatorOptions, isLoopback, parseListen } from './server/coordinator.js';
+export { openStore, type StoreOptions } from './store/open.js';
+export type { Candidate, Store, Term, Waiting } from './store/store.js';
 export {
   type AgentBody,
   type CoordinatorBody,
@@ -27,6 +29,7 @@ export {
 export type { JobRow, NodeRow, PlanRow, ThreadRow } from './wire/client-messages.js';
 export { check, decode, encode, messageName } from './wire/codec.js';
 export { type ConnectOptions, connect, parseAddress } from './wire/connect.js';
+export { type FindOptions, findLeader, parseAddresses, type Terms } from './wire/find-leader.js';
 export {
   FROM_HOST_NAMES,
   type FromHost,

@@ -3,6 +3,7 @@ import { type Cluster, emptyCluster } from '../src/cluster/state.js';
 import { step } from '../src/cluster/step.js';
 import { DEFAULT_BALANCE, type PolicyName } from '../src/plan/options.js';
 import { HostMemory } from '../src/recovery/host-memory.js';
+import { readRecords } from '../src/store/records.js';
 import type { CoordinatorBody, JobOutcome, NodeInfo } from '../src/wire/agent-messages.js';
 import type { FromHost, MoveCode } from '../src/wire/host-messages.js';
 import type { JobSpec } from '../src/wire/job-spec.js';
@@ -52,7 +53,10 @@ export class Model {
   /** Views that a host could not apply. */
   readonly misfits: string[] = [];
   crashes = 0;
+  /** What is left in the store. */
+  readonly records = new Map<string, unknown>();
   readonly refusals: string[] = [];
+  readonly replies: unknown[] = [];
   readonly released: string[] = [];
   /** Member ids of each job in the order they were given out. */
   readonly spawned = new Map<string, number[]>();
@@ -64,10 +68,10 @@ export class Model {
   #nextNode = 1;
   #nextJob = 1;
 
-  /** @param luck false: no move fails */
+  /** @param options luck false: no move fails; store: a coordinator that is started anew finds what the last one left */
   constructor(
     private readonly dice: Dice,
-    private readonly options: { cores?: number; luck?: boolean; balance?: PolicyName } = {},
+    private readonly options: { cores?: number; luck?: boolean; balance?: PolicyName; store?: boolean } = {},
   ) {}
 
   input(
@@ -78,6 +82,8 @@ export class Model {
     for (const effect of effects) {
       if (effect.type === 'to-agent') this.inbox.get(effect.node)?.push(effect.body);
       else if (effect.type === 'refuse') this.refusals.push(effect.code);
+      else if (effect.type === 'record') this.#record(effect.key, effect.value);
+      else if (effect.type === 'reply') this.replies.push(effect.value);
       else if (effect.type === 'publish') this.events.push(effect.event);
     }
   }
@@ -179,6 +185,15 @@ export class Model {
       this.outbox.set(node, []);
       this.away.add(node);
     }
+    if (!this.options.store) return;
+    const { legacy, unknown } = readRecords(this.records);
+    if (unknown.length > 0) throw new Error(`records that nobody understands: ${unknown}`);
+    this.input({ type: 'inherit', legacy });
+  }
+
+  #record(key: string, value: unknown): void {
+    if (value === null) this.records.delete(key);
+    else this.records.set(key, structuredClone(value));
   }
 
   #rejoin(name: string): void {

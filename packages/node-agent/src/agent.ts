@@ -27,7 +27,7 @@ import { Retained } from './retained.js';
 import { type SpotSource, watchSpot } from './spot/source.js';
 
 export interface AgentOptions {
-  /** The coordinator, `ws://host:port` or `wss://host:port`. */
+  /** The coordinator, `ws://host:port` or `wss://host:port`; or all that may lead, with commas between them. */
   join: string;
   token?: string | null;
   /** Certificates for a `wss://` coordinator. */
@@ -98,7 +98,7 @@ export class Agent {
     });
     const instance = shortId(randomBytes(16), 16);
     this.#connection = new Connection({
-      address: options.join,
+      addresses: options.join,
       token: options.token ?? null,
       tls: options.tls ?? {},
       retryMs: options.retryMs ?? GRACE_MS,

@@ -1,14 +1,15 @@
 import {
   type AgentBody,
   type CoordinatorBody,
-  connect,
   DmiError,
   type FromAgent,
+  findLeader,
   type HostReport,
   type JobOutcome,
   Link,
   type NodeInfo,
   type Peer,
+  type Terms,
   type TlsFiles,
   type ToAgent,
   toAgent,
@@ -16,7 +17,8 @@ import {
 import type { Logger } from 'pino';
 
 export interface ConnectionOptions {
-  address: string;
+  /** Of all coordinators that may lead, with commas between them. */
+  addresses: string;
   token: string | null;
   tls: TlsFiles;
   /** How long to try to come back, ms, while hosts keep computing. */
@@ -41,8 +43,8 @@ export interface ConnectionOptions {
 const FIRST_WAIT = 100;
 const MAX_WAIT = 2_000;
 const SILENT_BEATS = 5;
-/** What may be otherwise in a moment. `busy`: somebody at our address has failed too often. */
-const PASSING: ReadonlySet<string> = new Set(['unreachable', 'timeout', 'busy']);
+/** What may be otherwise in a moment. `busy`: somebody at our address has failed too often. `standby`: nobody leads yet. */
+const PASSING: ReadonlySet<string> = new Set(['unreachable', 'timeout', 'busy', 'standby']);
 /** What may be otherwise for a node that has been in: certificates are read anew each time, and may be in the middle of being renewed. */
 const RENEWED: ReadonlySet<string> = new Set(['tls', 'usage']);
 
@@ -56,6 +58,7 @@ export class Connection {
   #closed = false;
   /** Last message that the reports of the join under way account for. */
   #accounted = 0;
+  readonly #terms: Terms = new Map();
 
   constructor(private readonly options: ConnectionOptions) {}
 
@@ -99,9 +102,10 @@ export class Connection {
   }
 
   async #join(): Promise<void> {
-    const { address, token, tls, log, version } = this.options;
-    const { peer } = await connect({
-      address,
+    const { addresses, token, tls, log, version } = this.options;
+    const { peer, address } = await findLeader({
+      addresses,
+      terms: this.#terms,
       role: 'agent',
       token,
       tls,

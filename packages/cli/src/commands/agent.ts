@@ -30,7 +30,10 @@ notice that 30 s are left.`;
 export function agentCommand(program: Command): void {
   tlsOptions(program.command('agent'))
     .description('make this machine a node of a cluster')
-    .option('--join <url>', `the coordinator (default: $DMI_ADDRESS, or ${DEFAULT_ADDRESS})`)
+    .option(
+      '--join <url>',
+      `the coordinator, or all that may lead: ws://a:7070,ws://b:7070 (default: $DMI_ADDRESS, or ${DEFAULT_ADDRESS})`,
+    )
     .option('--name <name>', "the node's name (default: the machine's, with a number if it is taken)")
     .option('--cores <n>', 'worker threads per job (default: the cores of this machine)', positive)
     .option('--memory <size>', 'global memory offered to each job, like 4G (default: half of this machine)', size)

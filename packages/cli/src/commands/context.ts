@@ -12,7 +12,10 @@ export interface ClientFlags extends TlsFlags {
 
 export function clientOptions(command: Command): Command {
   command
-    .option('--address <url>', 'the coordinator (default: $DMI_ADDRESS, or ws://127.0.0.1:7070)')
+    .option(
+      '--address <url>',
+      'the coordinator, or several with commas between them (default: $DMI_ADDRESS, or ws://127.0.0.1:7070)',
+    )
     .option('--token-file <file>', 'file with the join token (default: $DMI_TOKEN)');
   return tlsOptions(command);
 }

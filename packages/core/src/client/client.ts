@@ -11,7 +11,7 @@ import {
   type ThreadRow,
   toClient,
 } from '../wire/client-messages.js';
-import { connect } from '../wire/connect.js';
+import { findLeader, type Terms } from '../wire/find-leader.js';
 import type { ViewChange } from '../wire/host-messages.js';
 import type { JobSpec } from '../wire/job-spec.js';
 import type { Peer } from '../wire/peer.js';
@@ -21,7 +21,10 @@ import { Job, type JobResult, type OutputPiece } from './job.js';
 import { SeenOutput } from './seen.js';
 
 export interface ClientOptions {
-  /** `ws://host:port` or `wss://host:port`; default: DMI_ADDRESS, or the default port on this machine. */
+  /**
+   * `ws://host:port` or `wss://host:port`, or several with commas between them, of which the leader is found; default: DMI_ADDRESS,
+   * or the default port on this machine.
+   */
   address?: string;
   /** Join token; default: DMI_TOKEN. */
   token?: string | null;
@@ -36,6 +39,8 @@ export interface ClientOptions {
 
 /** How often the coordinator hears which output has arrived, ms. */
 const TELL_MS = 250;
+/** How long to wait for a leader where there is only a standby: as long as a lease may last, ms. */
+const TAKEOVER_MS = 20_000;
 const FIRST_WAIT = 100;
 const MAX_WAIT = 1_000;
 
@@ -71,6 +76,7 @@ export class Client {
     private readonly token: string | null,
     private readonly tls: TlsFiles,
     private readonly reconnectMs: number,
+    private readonly terms: Terms,
   ) {
     this.#closed = new Promise(resolve => {
       this.#end = resolve;
@@ -81,13 +87,22 @@ export class Client {
     this.#use(peer);
   }
 
-  /** @throws DmiError `unreachable`, `version`, `auth` */
+  /** @throws DmiError `unreachable`, `standby`, `version`, `auth` */
   static async connect(options: ClientOptions = {}): Promise<Client> {
     const address = options.address ?? (process.env.DMI_ADDRESS || DEFAULT_ADDRESS);
     const token = options.token === undefined ? process.env.DMI_TOKEN || null : options.token;
     const tls = options.tls ?? tlsOfEnvironment();
-    const { peer } = await connect({ address, role: 'client', token, tls, onBad: () => {} });
-    return new Client(peer, address, token, tls, options.reconnectMs ?? 0);
+    const terms: Terms = new Map();
+    const until = performance.now() + TAKEOVER_MS;
+    for (let wait = FIRST_WAIT; ; wait = Math.min(MAX_WAIT, wait * 2)) {
+      try {
+        const { peer } = await findLeader({ addresses: address, role: 'client', token, tls, onBad: () => {}, terms });
+        return new Client(peer, address, token, tls, options.reconnectMs ?? 0, terms);
+      } catch (error) {
+        if (asDmiError(error).code !== 'standby' || performance.now() > until) throw error;
+      }
+      await new Promise(resolve => setTimeout(resolve, wait));
+    }
   }
 
   /** Resolves when the connection has ended: null if `close` was called, else why. */
@@ -258,8 +273,10 @@ export class Client {
     const until = performance.now() + this.reconnectMs;
     for (let wait = FIRST_WAIT; !this.#closing && performance.now() < until; wait = Math.min(MAX_WAIT, wait * 2)) {
       await new Promise(resolve => setTimeout(resolve, wait));
-      const { address, token, tls } = this;
-      const found = await connect({ address, role: 'client', token, tls, onBad: () => {} }).catch(() => null);
+      const { address: addresses, token, tls, terms } = this;
+      const found = await findLeader({ addresses, role: 'client', token, tls, onBad: () => {}, terms }).catch(
+        () => null,
+      );
       if (!found) continue;
       this.#use(found.peer);
       if (this.#subscribed) void this.call('subscribe', {}).catch(() => {});

@@ -1,5 +1,6 @@
 import { DmiError } from '../errors.js';
 import { drainOrder, drainSeconds } from '../plan/drain.js';
+import { drainKey } from '../store/records.js';
 import type { FromHost } from '../wire/host-messages.js';
 import { noteLoads } from './loads.js';
 import { measuredAt, SIZES } from './measure.js';
@@ -36,6 +37,7 @@ export function setDeadline(tx: Tx, node: Node, seconds: number): void {
   node.leaveBy = at;
   node.overdue = false;
   tx.effects.push({ type: 'wake', at });
+  if (node.state === 'draining') tx.record(drainKey(node.name), { leaveBy: at });
   for (const [job, host] of hostsOn(tx.cluster, node))
     if (host.state !== 'spawning' && host.state !== 'stopping') tx.toHost(job, host, { t: 'query', query: SIZES });
 }

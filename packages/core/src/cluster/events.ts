@@ -1,3 +1,4 @@
+import type { Legacy } from '../store/records.js';
 import type { AgentBody, CoordinatorBody, HostReport, JobOutcome, NodeInfo } from '../wire/agent-messages.js';
 import type { ViewChange } from '../wire/host-messages.js';
 import type { JobSpec } from '../wire/job-spec.js';
@@ -28,6 +29,8 @@ export type ClusterInput = { now: number } & (
   | { type: 'announce'; waiter: Waiter; job: string; member: number; host: string; port: number }
   | { type: 'detach'; waiter: Waiter; job: string; member: number }
   | { type: 'client-gone'; client: string }
+  /** What earlier coordinators have left; the first event, if there is a store. */
+  | { type: 'inherit'; legacy: Legacy }
   | { type: 'tick' }
 );
 
@@ -41,6 +44,7 @@ export type Effect =
   | { type: 'watched'; client: string; job: string }
   | { type: 'client-view'; client: string; job: string; change: ViewChange }
   | { type: 'publish'; event: ClusterEvent }
+  | { type: 'record'; key: string; value: object | true | null }
   | { type: 'drop-agent'; node: string; reason: string }
   | { type: 'log'; level: 'info' | 'warn' | 'error'; message: string; fields?: Record<string, unknown> };
 

@@ -1,3 +1,4 @@
+import { jobKey, keptKey, outcomeKey } from '../store/records.js';
 import type { JobOutcome } from '../wire/agent-messages.js';
 import { stopHost } from './hosts.js';
 import { advanceJob } from './lifecycle.js';
@@ -40,18 +41,22 @@ export function finishIfStopped(tx: Tx, job: Job): void {
   const { name, kind, n } = job.spec;
   const outcome = { job: job.id, name, kind, n, state, status, reason, seconds, epoch: job.epoch };
   keepOutcome(tx, outcome);
+  for (const thread of job.recorded) tx.record(keptKey(job.id, thread), null);
   for (const node of tx.cluster.nodes.keys()) tx.toAgent(node, { t: 'forget', job: job.id, outcome });
   for (const waiter of job.waiters) tx.reply(waiter, { job: job.id, state, status, reason });
   publishJob(tx, job, state);
 }
 
-const HISTORY = 200;
+export const HISTORY = 200;
 
 export function keepOutcome(tx: Tx, outcome: JobOutcome): void {
   const { history } = tx.cluster;
   if (history.some(({ job }) => job === outcome.job)) return;
   history.push(outcome);
-  if (history.length > HISTORY) history.shift();
+  tx.record(outcomeKey(outcome.job), { ...outcome, endedAt: tx.now });
+  tx.record(jobKey(outcome.job), null);
+  const oldest = history.length > HISTORY ? history.shift() : undefined;
+  if (oldest) tx.record(outcomeKey(oldest.job), null);
 }
 
 export function publishJob(tx: Tx, job: Job, state: string): void {

@@ -1,8 +1,10 @@
 import { DmiError } from '../errors.js';
+import { drainKey } from '../store/records.js';
 import type { NodeInfo } from '../wire/agent-messages.js';
 import { unbar } from './destinations.js';
 import { hostGone } from './hosts.js';
 import { endJob } from './job-end.js';
+import { noteDrain } from './legacy.js';
 import { advanceNode } from './lifecycle.js';
 import { type Cluster, type Job, mainHost, type Node, type Waiter } from './state.js';
 import type { Tx } from './tx.js';
@@ -64,6 +66,7 @@ export function nodeDead(tx: Tx, node: Node, detail: string): void {
 
 function removeNode(tx: Tx, node: Node, reason: 'drained' | 'dead', detail: string): void {
   tx.cluster.nodes.delete(node.name);
+  if (node.drainStartedAt !== null) tx.record(drainKey(node.name), null);
   for (const waiter of node.waiters) {
     if (reason === 'drained')
       tx.reply(waiter, { node: node.name, seconds: (tx.now - (node.drainStartedAt ?? tx.now)) / 1000 });
@@ -112,6 +115,7 @@ export function drainNode(tx: Tx, node: Node, waiter: Waiter | null): void {
   }
   advanceNode(node, 'draining', node.name);
   node.drainStartedAt = tx.now;
+  noteDrain(tx, node);
   tx.cluster.unsettled = true;
   if (waiter) node.waiters.push(waiter);
   let threads = 0;
@@ -135,6 +139,7 @@ export function cancelDrain(tx: Tx, node: Node): void {
   node.wantsLeave = null;
   node.leaveBy = null;
   node.overdue = false;
+  tx.record(drainKey(node.name), null);
   for (const waiter of node.waiters) tx.refuse(waiter, 'cancelled', `the drain of node ${node.name} was cancelled`);
   node.waiters = [];
   tx.publish({ event: 'drain-cancelled', node: node.name });

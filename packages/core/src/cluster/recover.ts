@@ -6,6 +6,7 @@ import type { ViewChange } from '../wire/host-messages.js';
 import { noteFeatures } from './destinations.js';
 import { firstCount, firstThreads } from './first-threads.js';
 import { endJob, finishIfStopped, keepOutcome, publishJob } from './job-end.js';
+import { arrived, noteDrain, noteJob, settleExpected } from './legacy.js';
 import { advanceJob, advanceNode, type HostState, NODE_LEAVING } from './lifecycle.js';
 import { type Host, type Job, mainHost, type Node, newJob, type Recovery } from './state.js';
 import { addThread, exitStatus, relocate } from './threads.js';
@@ -28,6 +29,7 @@ export function adoptHosts(tx: Tx, node: Node, reports: readonly HostReport[], o
   for (const outcome of outcomes) {
     const job = tx.cluster.jobs.get(outcome.job);
     if (job?.recovery) rebuild(tx, job, viewsOf(job.recovery), outcome);
+    else if (tx.cluster.expected.has(outcome.job)) settleExpected(tx, outcome.job, outcome);
     else if (!job) keepOutcome(tx, outcome);
   }
   for (const report of reports) {
@@ -36,8 +38,9 @@ export function adoptHosts(tx: Tx, node: Node, reports: readonly HostReport[], o
       job = newJob(report.job, report.spec, report.key, null, tx.now);
       job.state = 'recovering';
       job.startedAt = Math.min(report.startedAt, tx.now);
-      job.recovery = { since: tx.now, reports: new Map(), held: [], watchers: [] };
+      job.recovery = { since: tx.now, reports: new Map(), held: [], watchers: arrived(tx, report.job) };
       tx.cluster.jobs.set(job.id, job);
+      noteJob(tx, job);
       tx.log('warn', `job ${job.id} was started by an earlier coordinator; it is rebuilt from its nodes`, {
         job: job.id,
       });
@@ -143,6 +146,7 @@ function rebuild(tx: Tx, job: Job, known: readonly ViewChange[], end: End | null
     job,
     reports.map(({ report }) => report),
   );
+  recoverKept(tx, job);
   recoverMoves(
     tx,
     job,
@@ -234,6 +238,18 @@ function recoverThreads(job: Job, reports: readonly HostReport[]): void {
       known.told = known.moves + 1;
     }
   }
+}
+
+/** Threads that stay where `dmi move` has put them. */
+function recoverKept(tx: Tx, job: Job): void {
+  for (const id of tx.cluster.kept.get(job.id) ?? []) {
+    job.recorded.add(id);
+    const thread = job.threads.get(id);
+    if (!thread) continue;
+    thread.kept = true;
+    job.held.add(id);
+  }
+  tx.cluster.kept.delete(job.id);
 }
 
 function recoverMoves(tx: Tx, job: Job, reports: readonly HostReport[]): void {
@@ -349,6 +365,7 @@ function resume(
     if (owner?.state === 'active' && host.state !== 'active') {
       advanceNode(owner, 'draining', owner.name);
       owner.drainStartedAt = tx.now;
+      noteDrain(tx, owner);
       tx.publish({ event: 'drain-started', node, threads: host.threads.size });
     }
   }

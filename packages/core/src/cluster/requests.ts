@@ -1,11 +1,13 @@
 import { DmiError } from '../errors.js';
 import { resolvePrefix } from '../ids.js';
+import { keptKey } from '../store/records.js';
 import type { JobSpec } from '../wire/job-spec.js';
 import { checkDeadline, setDeadline } from './deadline.js';
 import { whyNotThere } from './destinations.js';
 import type { ClusterInput } from './events.js';
 import { hostGone, spawnHost } from './hosts.js';
 import { endJob, publishJob } from './job-end.js';
+import { giveUp, noteJob } from './legacy.js';
 import { advanceHost } from './lifecycle.js';
 import { startMove } from './moves.js';
 import { cancelDrain, drainNode } from './nodes.js';
@@ -29,6 +31,7 @@ export function submit(tx: Tx, waiter: Waiter, id: string, key: Uint8Array, spec
   }
   const job = newJob(id, spec, key, waiter.client, tx.now);
   tx.cluster.jobs.set(id, job);
+  noteJob(tx, job);
   for (const node of nodes) spawnHost(tx, job, node, false);
   tx.reply(waiter, { job: id });
   publishJob(tx, job, 'starting');
@@ -43,12 +46,24 @@ export function watch(tx: Tx, waiter: Waiter, wanted: string): void {
     tx.reply(waiter, { job, state, outcome: { job, state, status, reason, seconds } });
     return;
   }
+  const expected = tx.cluster.expected.get(wanted);
+  if (expected) {
+    expected.watchers.push(waiter);
+    return;
+  }
   const job = findJob(tx, wanted);
   if (job.recovery) job.recovery.watchers.push(waiter);
   else tx.watched(waiter, job);
 }
 
 export function kill(tx: Tx, waiter: Waiter, wanted: string): void {
+  const expected = tx.cluster.expected.get(wanted);
+  if (expected) {
+    // Hosts of it that come back with their nodes are stopped.
+    giveUp(tx, expected, 'cancelled', 'it was cancelled');
+    tx.reply(waiter, { job: wanted, state: 'cancelled', status: null, reason: 'it was cancelled' });
+    return;
+  }
   const job = findJob(tx, wanted);
   job.waiters.push(waiter);
   abandonRecovery(tx, job, 'it was cancelled');
@@ -90,6 +105,8 @@ export function move(tx: Tx, waiter: Waiter, wantedJob: string | null, wantedThr
     throw new DmiError('refused', `thread ${thread.id} cannot move to node ${node}: ${why}`, { object: thread.id });
   thread.kept = true;
   job.held.add(thread.id);
+  job.recorded.add(thread.id);
+  tx.record(keptKey(job.id, thread.id), true);
   if (thread.member === to.member) {
     tx.reply(waiter, { thread: thread.id, from: node, to: node, bytes: 0, seconds: 0, pauseSeconds: 0 });
   } else {
@@ -168,6 +185,8 @@ export function clientGone(tx: Tx, client: string): void {
     for (const move of job.moves.values()) if (move.waiter?.client === client) move.waiter = null;
     for (const host of [...job.hosts.values()]) if (host.client === client) hostGone(tx, job, host);
   }
+  for (const expected of tx.cluster.expected.values())
+    expected.watchers = expected.watchers.filter(waiter => waiter.client !== client);
   for (const node of tx.cluster.nodes.values()) node.waiters = node.waiters.filter(waiter => waiter.client !== client);
 }
 

@@ -1,5 +1,6 @@
 import { GRACE_MS, SHARDS } from '../constants.js';
 import { noHomes, type ShardHomes } from '../plan/shards.js';
+import type { DrainRecord } from '../store/records.js';
 import type { AgentBody, HostReport, JobOutcome, NodeInfo } from '../wire/agent-messages.js';
 import type { MemberInfo, MoveCause } from '../wire/host-messages.js';
 import type { JobSpec } from '../wire/job-spec.js';
@@ -44,6 +45,23 @@ export interface Cluster {
   moveRate: number | null;
   /** Jobs that are over, latest last, bounded. */
   history: JobOutcome[];
+  /** Jobs of an earlier coordinator that no node has told of yet. */
+  expected: Map<string, Expected>;
+  /** Drains that an earlier coordinator had begun, of nodes that are not back yet. */
+  drains: Map<string, DrainRecord & { since: number }>;
+  /** By job: threads that were kept where they are by an earlier coordinator; until their job is known. */
+  kept: Map<string, ReadonlySet<string>>;
+}
+
+export interface Expected {
+  id: string;
+  name: string;
+  kind: JobSpec['kind'];
+  n: number;
+  startedAt: number;
+  since: number;
+  /** Clients that want to follow it. */
+  watchers: Waiter[];
 }
 
 export interface Node {
@@ -123,6 +141,8 @@ export interface Job {
   excluded: Map<string, string>;
   /** Threads that may not be movable now: pinned, busy, kept where they are. All others are. */
   held: Set<string>;
+  /** Threads that are recorded as kept. */
+  recorded: Set<string>;
   /** Requests that wait for its end. */
   waiters: Waiter[];
   /** Set while the job is `recovering`. */
@@ -213,6 +233,9 @@ export function emptyCluster(settings: Partial<ClusterSettings> = {}): Cluster {
     unsettled: false,
     moveRate: null,
     history: [],
+    expected: new Map(),
+    drains: new Map(),
+    kept: new Map(),
   };
 }
 
@@ -251,6 +274,7 @@ export function newJob(id: string, spec: JobSpec, key: Uint8Array, owner: string
     late: new Map(),
     excluded: new Map(),
     held: new Set(),
+    recorded: new Set(),
     waiters: [],
     recovery: null,
     ended: new Set(),

@@ -5,6 +5,7 @@ import { setDeadline, settleDeadlines } from './deadline.js';
 import type { ClusterInput, Effect } from './events.js';
 import { hostGone, onHello, onHostExited } from './hosts.js';
 import { endJob } from './job-end.js';
+import { inherit, resumeDrain, settleLegacy } from './legacy.js';
 import { advanceHost } from './lifecycle.js';
 import { measure, onReport } from './measure.js';
 import { onMoved } from './moves.js';
@@ -57,7 +58,9 @@ function apply(tx: Tx, input: ClusterInput): void {
     case 'join': {
       const old = cluster.nodes.get(input.name);
       if (old) nodeDead(tx, old, 'its agent was started anew');
-      adoptHosts(tx, addNode(tx, input.name, input.node), input.hosts, input.outcomes);
+      const node = addNode(tx, input.name, input.node);
+      adoptHosts(tx, node, input.hosts, input.outcomes);
+      resumeDrain(tx, node);
       return;
     }
     case 'rejoin':
@@ -98,6 +101,9 @@ function apply(tx: Tx, input: ClusterInput): void {
       return;
     case 'client-gone':
       requests.clientGone(tx, input.client);
+      return;
+    case 'inherit':
+      inherit(tx, input.legacy);
       return;
     case 'tick':
       onTick(tx);
@@ -203,6 +209,7 @@ function onTick(tx: Tx): void {
   cluster.unsettled = true;
   const { graceMs, ownerGraceMs, spawnMs } = cluster.settings;
   settleDeadlines(tx);
+  settleLegacy(tx);
   for (const node of [...cluster.nodes.values()]) {
     if (node.downSince === null || tx.now - node.downSince < graceMs) continue;
     nodeDead(tx, node, `no connection for ${graceMs / 1000} s`);

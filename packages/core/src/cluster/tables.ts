@@ -44,7 +44,13 @@ export function jobRows(cluster: Cluster, now: number): JobRow[] {
       seconds,
     };
   });
-  return [...over, ...live];
+  const expected = [...cluster.expected.values()].map((job): JobRow => {
+    const { id, name, kind, n, startedAt } = job;
+    const seconds = Math.max(0, (now - startedAt) / 1000);
+    const nothing = { threads: 0, nodes: 0, status: null, reason: null, epoch: 0 };
+    return { job: id, name, kind, state: 'recovering', n, seconds, ...nothing };
+  });
+  return [...over, ...expected, ...live];
 }
 
 export function threadRows(cluster: Cluster, only: string | null): ThreadRow[] {

@@ -52,6 +52,11 @@ export class Tx {
     this.effects.push({ type: 'refuse', waiter, code, reason, hint });
   }
 
+  /** Leaves it to the next coordinator; null: no more. */
+  record(key: string, value: object | true | null): void {
+    this.effects.push({ type: 'record', key, value });
+  }
+
   log(level: 'info' | 'warn' | 'error', message: string, fields: Record<string, unknown> = {}): void {
     this.effects.push({ type: 'log', level, message, fields });
   }

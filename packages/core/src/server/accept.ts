@@ -25,7 +25,8 @@ export interface Accepted {
 
 export interface AcceptOptions {
   token: string | null;
-  cluster: string;
+  /** Asked when the peer has proved itself: the leader's cluster and term, or who leads instead. */
+  reign: () => { cluster: string; term: number } | { leader: string | null };
   onBad: (error: DmiError) => void;
   /** Seconds that the peer has to wait because others at its address have failed too often since it connected. */
   wait: () => number;
@@ -35,9 +36,10 @@ export interface AcceptOptions {
 
 /**
  * The coordinator's side of the handshake (wire/handshake.ts).
+ * @returns null if this coordinator does not lead: the peer has been told who does
  * @throws DmiError saying why the peer was refused; it has been told, and the connection is closed
  */
-export function accept(socket: WebSocket, options: AcceptOptions): Promise<Accepted> {
+export function accept(socket: WebSocket, options: AcceptOptions): Promise<Accepted | null> {
   return new Promise((resolve, reject) => {
     const peer = new Peer<object>(socket, error => fail(error));
     let settled = false;
@@ -63,15 +65,23 @@ export function accept(socket: WebSocket, options: AcceptOptions): Promise<Accep
           hello = message;
           const mac =
             options.token === null ? null : proofMac(options.token, 'coordinator', message.role, message.nonce, nonce);
-          peer.send({ t: 'challenge', wire: WIRE_VERSION, version: VERSION, nonce, mac, cluster: options.cluster });
+          peer.send({ t: 'challenge', wire: WIRE_VERSION, version: VERSION, nonce, mac });
         } else if (message.t === 'proof' && hello !== null) {
           const wait = options.wait();
           if (wait > 0) throw new DmiError('busy', tooManyFailures(wait));
           checkProof(options.token, hello, nonce, message.mac);
           settled = true;
+          const reign = options.reign();
+          if ('leader' in reign) {
+            const { code, message, hint, object } = elsewhere(reign.leader);
+            peer.send({ t: 'refused', code, reason: message, hint: hint ?? null, ...(object && { leader: object }) });
+            peer.close(CLOSE.refused, message);
+            resolve(null);
+            return;
+          }
           limitMessages(socket, MAX_MESSAGE);
           const session = shortId(randomBytes(16), 16);
-          peer.send({ t: 'welcome', session, cluster: options.cluster });
+          peer.send({ t: 'welcome', session, ...reign });
           resolve({ peer, role: hello.role, session });
         } else {
           throw new DmiError('malformed', `handshake: "${message.t}" out of turn`);
@@ -80,6 +90,15 @@ export function accept(socket: WebSocket, options: AcceptOptions): Promise<Accep
         fail(asDmiError(error));
       }
     });
+  });
+}
+
+/** What a standby says; `object` is the leader. */
+function elsewhere(leader: string | null): DmiError {
+  const reason = leader === null ? 'nobody leads at the moment' : `the leader is ${leader}`;
+  return new DmiError('standby', `this coordinator stands by: ${reason}`, {
+    hint: 'name all coordinators, separated by commas: DMI_ADDRESS=ws://a:7070,ws://b:7070',
+    ...(leader === null ? {} : { object: leader }),
   });
 }
 

@@ -34,6 +34,8 @@ export interface AgentsOptions {
   graceMs: number;
   cluster: () => Cluster;
   apply: (input: ClusterInput) => void;
+  /** False as soon as another coordinator may lead: nothing is answered then. */
+  leads: () => boolean;
   /** What a host said, before the state machine hears of it. */
   onBody: (name: string, body: AgentBody) => void;
 }
@@ -53,6 +55,7 @@ export class Agents {
     const to = peer as Peer<ToAgent>;
     let session: Session | null = null;
     peer.receive(fromAgent, 'agent message', message => {
+      if (!this.options.leads()) return;
       if (session === null) {
         if (message.t !== 'join') throw new DmiError('malformed', `agent message: "${message.t}" before "join"`);
         session = this.#join(to, sessionId, message);
@@ -86,9 +89,9 @@ export class Agents {
     session?.peer?.close(CLOSE.bye, 'this node was given up');
   }
 
-  close(): void {
+  close(reason: string): void {
     clearInterval(this.#beats);
-    for (const session of this.#sessions.values()) session.peer?.socket.close(1001, 'the coordinator is stopping');
+    for (const session of this.#sessions.values()) session.peer?.socket.close(1001, reason);
     this.#sessions.clear();
   }
 

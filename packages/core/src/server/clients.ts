@@ -31,6 +31,8 @@ export interface ClientsOptions {
   reports: Reports;
   cluster: () => Cluster;
   apply: (input: ClusterInput) => void;
+  /** False as soon as another coordinator may lead: nothing is answered then. */
+  leads: () => boolean;
   /** A client has this much of a job's output. */
   seen: (job: string, seen: Extract<ClientRequest, { verb: 'seen' }>['seen']) => void;
 }
@@ -100,11 +102,12 @@ export class Clients {
     return true;
   }
 
-  close(): void {
-    for (const { peer } of this.#sessions.values()) peer.socket.close(1001, 'the coordinator is stopping');
+  close(reason: string): void {
+    for (const { peer } of this.#sessions.values()) peer.socket.close(1001, reason);
   }
 
   #request(session: Session, request: ClientRequest): void {
+    if (!this.options.leads()) return;
     const waiter: Waiter = { client: session.id, request: request.request };
     try {
       this.#dispatch(session, waiter, request);

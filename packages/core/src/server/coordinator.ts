@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
@@ -7,27 +6,24 @@ import type { TLSSocket } from 'node:tls';
 import type { Logger } from 'pino';
 import { pino } from 'pino';
 import { type WebSocket, WebSocketServer } from 'ws';
-import { now } from '../clock.js';
-import type { ClusterInput, Effect } from '../cluster/events.js';
 import { type Cluster, type ClusterSettings, emptyCluster } from '../cluster/state.js';
-import { step } from '../cluster/step.js';
-import { BEAT_MS, DEFAULT_PORT, MAX_HANDSHAKE_MESSAGE, VERSION } from '../constants.js';
+import { DEFAULT_PORT, MAX_HANDSHAKE_MESSAGE, VERSION } from '../constants.js';
 import { asDmiError, DmiError } from '../errors.js';
-import { shortId } from '../ids.js';
 import { defaultImageDir, ImageStore } from '../images/store.js';
-import type { AgentBody } from '../wire/agent-messages.js';
+import { MemoryStore } from '../store/memory.js';
+import type { Store, Term, Waiting } from '../store/store.js';
+import { parseAddress } from '../wire/connect.js';
 import { accept, tooManyFailures } from './accept.js';
-import { Agents } from './agents.js';
-import { Clients } from './clients.js';
 import { DOOR_LIMITS, type DoorLimits } from './door.js';
 import { Entrance } from './entrance.js';
-import { Outputs } from './outputs.js';
-import { Reports } from './reports.js';
+import { Reign } from './reign.js';
 import { peerCertificate, type ServerTls, serverTls } from './tls.js';
 
 export interface CoordinatorOptions {
   /** `host:port`; port 0 takes any free one. */
   listen: string;
+  /** Where agents and clients reach it, if not where it listens: what a standby tells them of a leader. */
+  advertise?: string;
   token?: string | null;
   /** Certificates: peers then connect with `wss://`. */
   tls?: ServerTls | null;
@@ -36,24 +32,22 @@ export interface CoordinatorOptions {
   beatMs?: number;
   /** What peers may do before they have proved themselves. */
   limits?: Partial<DoorLimits>;
+  /** Where coordinators of one cluster meet; default: this one is alone. */
+  store?: Store;
   log?: Logger;
 }
 
-const TICK_MS = 100;
-
-/** A running coordinator: sockets and timers around the pure `step`. */
+/** A coordinator: listens, and leads or stands by. What it does as the leader is in reign.ts. */
 export class Coordinator {
-  #cluster: Cluster;
   readonly #log: Logger;
-  readonly #agents: Agents;
-  readonly #clients: Clients;
-  readonly #reports: Reports;
-  readonly #outputs: Outputs;
   readonly #entrance: Entrance;
-  readonly #inputs: ClusterInput[] = [];
-  #stepping = false;
-  #timer: NodeJS.Timeout | null = null;
-  readonly #name = shortId(randomBytes(8), 8);
+  readonly #images: ImageStore;
+  readonly #stop = new AbortController();
+  #term: Term | null = null;
+  #reign: Reign | null = null;
+  /** Who leads while this one does not, if that is known. */
+  #leader: string | null = null;
+  #said = '';
 
   private constructor(
     private readonly options: CoordinatorOptions,
@@ -63,44 +57,21 @@ export class Coordinator {
     readonly address: string,
   ) {
     this.#log = options.log ?? pino({ level: 'silent' });
-    this.#cluster = emptyCluster(options.settings);
-    const cluster = () => this.#cluster;
-    const apply = (input: ClusterInput) => this.#apply(input);
-    const images = new ImageStore(options.imageDir ?? defaultImageDir());
-    this.#agents = new Agents({
-      log: this.#log,
-      images,
-      cluster,
-      apply,
-      beatMs: options.beatMs ?? BEAT_MS,
-      graceMs: this.#cluster.settings.graceMs,
-      onBody: (name, body) => this.#onBody(name, body),
-    });
-    this.#reports = new Reports(cluster, (node, body) => this.#agents.send(node, body));
-    this.#outputs = new Outputs({
-      cluster,
-      toAgent: (node, body) => this.#agents.send(node, body),
-      show: (job, pieces) => this.#clients.output(job, pieces),
-    });
-    this.#clients = new Clients({
-      images,
-      reports: this.#reports,
-      cluster,
-      apply,
-      seen: (job, seen) => this.#outputs.seen(job, seen),
-    });
+    this.#images = new ImageStore(options.imageDir ?? defaultImageDir());
     this.#entrance = new Entrance({ ...DOOR_LIMITS, ...options.limits }, this.#log);
     http.on('connection', (socket: Socket) => this.#entrance.arrive(socket));
     http.on('tlsClientError', (error, socket) => this.#entrance.noTls(error, socket));
     http.on('upgrade', (request, socket, head) => this.#upgrade(request, socket, head));
-    this.#timer = setInterval(() => this.#tick(), TICK_MS);
     this.#log.info(
       { address, version: VERSION, token: options.token != null, tls: options.tls != null },
       `coordinator listens on ${address}`,
     );
   }
 
-  /** @throws DmiError `port-in-use`, or `usage` for an address that cannot be listened on */
+  /**
+   * Resolves when it leads, or is known to stand by.
+   * @throws DmiError `port-in-use`, or `usage` for an address that cannot be listened on
+   */
   static async start(options: CoordinatorOptions): Promise<Coordinator> {
     const { host, port } = parseListen(options.listen);
     if (!isLoopback(host) && options.token == null) {
@@ -108,6 +79,7 @@ export class Coordinator {
         hint: 'set DMI_TOKEN (or --token-file) here and on the agents, or listen on 127.0.0.1',
       });
     }
+    if (options.advertise !== undefined) parseAddress(options.advertise);
     const answer = (_request: IncomingMessage, response: ServerResponse) => {
       response.writeHead(426, { connection: 'close' }).end('dmi: WebSocket only\n');
     };
@@ -120,25 +92,85 @@ export class Coordinator {
     const shown = bound.family === 'IPv6' ? `[${bound.address}]` : bound.address;
     // No compression: a small message can then not become a large one. The limit is for those who have not proved themselves.
     const server = new WebSocketServer({ noServer: true, maxPayload: MAX_HANDSHAKE_MESSAGE, perMessageDeflate: false });
-    return new Coordinator(options, http, server, `${options.tls ? 'wss' : 'ws'}://${shown}:${bound.port}`);
+    const address = `${options.tls ? 'wss' : 'ws'}://${shown}:${bound.port}`;
+    const coordinator = new Coordinator(options, http, server, address);
+    await new Promise<void>(resolve => void coordinator.#serve(resolve));
+    return coordinator;
   }
 
-  /** A copy-free look at the state, for tests and tables. */
+  /** A copy-free look at the state, for tests and tables; empty while another one leads. */
   get cluster(): Readonly<Cluster> {
-    return this.#cluster;
+    return this.#reign?.cluster ?? emptyCluster(this.options.settings);
+  }
+
+  /** Who leads: this one, another by its address, or (null) nobody that is known. */
+  get leader(): string | null {
+    return this.#reign ? this.#advertised : this.#leader;
   }
 
   /** Stops listening and closes all connections; agents and their hosts go on without it. */
   async close(): Promise<void> {
-    if (this.#timer) clearInterval(this.#timer);
-    this.#timer = null;
-    this.#agents.close();
-    this.#outputs.close();
-    this.#clients.close();
+    this.#stop.abort();
+    this.#reign?.close(STOPPING);
+    this.#reign = null;
     this.#entrance.close();
     for (const socket of this.server.clients) setTimeout(() => socket.terminate(), 500).unref();
+    await this.#term?.resign();
     await new Promise<void>(resolve => this.server.close(() => resolve()));
     await new Promise<void>(resolve => this.http.close(() => resolve()));
+  }
+
+  get #advertised(): string {
+    return this.options.advertise ?? this.address;
+  }
+
+  /** Stands by and leads in turns, until it is closed. @param settled called as soon as one of them is known */
+  async #serve(settled: () => void): Promise<void> {
+    const store = this.options.store ?? new MemoryStore();
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      const waiting = (news: Waiting) => {
+        this.#standBy(news);
+        settled();
+      };
+      const term = await store.lead({ address: this.#advertised }, waiting, signal).catch(() => null);
+      if (term === null) break;
+      this.#term = term;
+      if (signal.aborted) await term.resign();
+      else this.#begin(term);
+      settled();
+      const why = await Promise.race([term.lost, aborted(signal)]);
+      if (why !== null) this.#end(why);
+    }
+    settled();
+  }
+
+  #begin(term: Term): void {
+    const { settings = {}, beatMs } = this.options;
+    this.#leader = null;
+    this.#said = '';
+    if (term.number > 0) this.#log.warn({ term: term.number }, `leads now (term ${term.number})`);
+    const log = this.#log;
+    this.#reign = new Reign({ term, images: this.#images, settings, log, ...(beatMs === undefined ? {} : { beatMs }) });
+  }
+
+  /** The term is over: what was known counts no more, and agents and clients have to find who leads. */
+  #end(why: DmiError): void {
+    this.#term = null;
+    this.#log.error({ hint: why.hint }, `leads no more: ${why.message}; jobs go on, standing by`);
+    this.#reign?.close('this coordinator leads no more');
+    this.#reign = null;
+  }
+
+  #standBy({ leader, problem }: Waiting): void {
+    this.#leader = leader;
+    const line =
+      problem !== null
+        ? `cannot tell who leads: ${problem.message}; goes on trying`
+        : `stands by: ${leader ?? 'another coordinator'} leads`;
+    if (line === this.#said) return;
+    this.#said = line;
+    this.#log.warn(problem?.hint === undefined ? {} : { hint: problem.hint }, line);
   }
 
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
@@ -155,89 +187,37 @@ export class Coordinator {
     const entrance = this.#entrance;
     const onBad = (error: DmiError) => this.#log.warn({ code: error.code }, `closed a connection: ${error.message}`);
     try {
-      const { peer, role, session } = await accept(socket, {
+      const accepted = await accept(socket, {
         token: this.options.token ?? null,
-        cluster: this.#name,
+        reign: () => this.#place(),
         onBad,
         wait: () => entrance.wait(from),
         onOverdue: end => entrance.onOverdue(from, end),
       });
       entrance.proved(from);
-      if (this.#timer === null) socket.close(1001, 'the coordinator is stopping');
-      else if (role === 'agent') this.#agents.accept(peer, session);
-      else this.#clients.accept(peer, session);
+      if (accepted === null) return; // it knows where to go
+      if (this.#reign) this.#reign.accept(accepted);
+      else socket.close(1001, STOPPING);
     } catch (error) {
       entrance.failed(from, asDmiError(error));
     }
   }
 
-  #onBody(node: string, body: AgentBody): void {
-    if (body.t === 'from-host' && body.message.t === 'report') this.#reports.accept(body.member, body.message);
-    else if (body.t === 'from-host' || body.t === 'replayed') this.#outputs.heard(node, body);
+  /** Where a peer is that has proved itself: with the leader, or with one that can only say who that is. */
+  #place(): { cluster: string; term: number } | { leader: string | null } {
+    const term = this.#term;
+    if (this.#reign && term?.held) return { cluster: term.cluster, term: term.number };
+    return { leader: this.#leader };
   }
+}
 
-  #tick(): void {
-    this.#outputs.tick();
-    const idle =
-      this.#cluster.jobs.size === 0 && [...this.#cluster.nodes.values()].every(node => node.downSince === null);
-    if (!idle) this.#apply({ type: 'tick', now: now() });
-  }
+const STOPPING = 'the coordinator is stopping';
 
-  /** One event after the other: effects may cause further events, which wait for their turn. */
-  #apply(input: ClusterInput): void {
-    this.#inputs.push(input);
-    if (this.#stepping) return;
-    this.#stepping = true;
-    try {
-      for (let next = this.#inputs.shift(); next; next = this.#inputs.shift()) {
-        const { cluster, effects } = step(this.#cluster, next);
-        this.#cluster = cluster;
-        for (const effect of effects) this.#perform(effect);
-      }
-    } finally {
-      this.#stepping = false;
-    }
-  }
-
-  #perform(effect: Effect): void {
-    switch (effect.type) {
-      case 'to-agent':
-        this.#agents.send(effect.node, effect.body);
-        return;
-      case 'reply':
-        this.#clients.reply(effect.waiter, effect.value);
-        return;
-      case 'refuse':
-        this.#clients.refuse(effect.waiter, effect.code, effect.reason, effect.hint);
-        return;
-      case 'wake':
-        setTimeout(() => this.#timer && this.#tick(), Math.max(0, effect.at - now())).unref();
-        return;
-      case 'watched':
-        if (this.#clients.follow(effect.client, effect.job)) this.#outputs.replay(effect.job);
-        return;
-      case 'client-view':
-        this.#clients.view(effect.client, effect.job, effect.change);
-        return;
-      case 'drop-agent':
-        this.#agents.forget(effect.node);
-        return;
-      case 'log':
-        this.#log[effect.level](effect.fields ?? {}, effect.message);
-        return;
-      case 'publish': {
-        const { event } = effect;
-        if (
-          event.event === 'job' &&
-          (event.state === 'done' || event.state === 'failed' || event.state === 'cancelled')
-        ) {
-          this.#outputs.end(event.job);
-        }
-        this.#clients.publish(event);
-        return;
-      }
-    }
-  }
+function aborted(signal: AbortSignal): Promise<null> {
+  return new Promise(resolve => {
+    if (signal.aborted) resolve(null);
+    signal.addEventListener('abort', () => resolve(null), { once: true });
+  });
 }
 
 /** Answers a request for a WebSocket with a reason instead, which wire/connect.ts shows. */

@@ -23,9 +23,19 @@ export interface ConnectOptions {
   /** For `wss`: `ca` instead of the CAs that Node.js trusts; `cert` and `key` if the coordinator asks for them. */
   tls?: TlsFiles;
   onBad: (error: DmiError) => void;
+  /** Gives the attempt up. */
+  signal?: AbortSignal;
   /** What to claim to be; for tests. */
   version?: string;
   wire?: number;
+}
+
+/** A connection whose handshake is complete, and with which leader of which cluster. */
+export interface Connected {
+  peer: Peer<object>;
+  session: string;
+  cluster: string;
+  term: number;
 }
 
 /** A complete `ws://` or `wss://` address. @throws DmiError `usage` */
@@ -47,9 +57,7 @@ export function parseAddress(address: string, tls: TlsFiles = {}): string {
  * Connects to a coordinator and completes the peer's side of the handshake (wire/handshake.ts).
  * @throws DmiError `unreachable`, `version`, `auth` …
  */
-export async function connect(
-  options: ConnectOptions,
-): Promise<{ peer: Peer<object>; session: string; cluster: string }> {
+export async function connect(options: ConnectOptions): Promise<Connected> {
   const { tls = {} } = options;
   const address = parseAddress(options.address, tls);
   if (hasTls(tls) && !address.startsWith('wss:')) {
@@ -82,6 +90,11 @@ export async function connect(
       socket.terminate();
       reject(error);
     };
+    options.signal?.addEventListener(
+      'abort',
+      () => settled || fail(new DmiError('unreachable', `${address} was not needed`)),
+      { once: true },
+    );
     socket.on('close', (_code, reason) => {
       if (!settled) fail(reachable(address, new Error(reason.toString() || 'the connection was closed')));
     });
@@ -113,7 +126,11 @@ export async function connect(
       if (settled) return;
       try {
         if (message.t === 'refused') {
-          throw new DmiError(message.code as ErrorCode, message.reason, message.hint ? { hint: message.hint } : {});
+          const { code, reason, hint, leader } = message;
+          throw new DmiError(code as ErrorCode, reason, {
+            ...(hint ? { hint } : {}),
+            ...(code === 'standby' && leader ? { object: leader } : {}),
+          });
         }
         if (message.t === 'challenge') {
           peer.send({ t: 'proof', mac: answer(options, nonce, message) });
@@ -121,7 +138,8 @@ export async function connect(
         }
         settled = true;
         clearTimeout(timer);
-        resolve({ peer, session: message.session, cluster: message.cluster });
+        const { session, cluster, term } = message;
+        resolve({ peer, session, cluster, term });
       } catch (error) {
         fail(asDmiError(error));
       }
@@ -129,7 +147,7 @@ export async function connect(
   });
 }
 
-type Answer = Challenge | Refused | { t: 'welcome'; session: string; cluster: string };
+type Answer = Challenge | Refused | { t: 'welcome'; session: string; cluster: string; term: number };
 
 function answer(options: ConnectOptions, nonce: Uint8Array, message: Challenge): Uint8Array | null {
   if (options.token === null) return null;

@@ -8,9 +8,9 @@ import * as f from './fields.js';
 //
 //   peer                              coordinator
 //   hello {magic, wire, version, role, nonce}  ->
-//                        <-  challenge {nonce, mac or null, wire, version, cluster}
+//                        <-  challenge {nonce, mac or null, wire, version}
 //   proof {mac}          ->                          (mac null when the cluster has no token)
-//                        <-  welcome {session}   or, at any point,   refused {code, reason, hint}
+//                        <-  welcome {session, cluster, term}   or, at any point,   refused {code, reason, hint, leader}
 //
 // Both sides prove that they know the join token without sending it. A mac covers both nonces, the role and who made it,
 // so neither a replayed nor a reflected one is worth anything.
@@ -32,15 +32,17 @@ export const challenge = v.object({
   version: f.text,
   nonce: f.binary,
   mac: v.nullable(f.binary),
-  cluster: f.text,
 });
 export const proof = v.object({ t: v.literal('proof'), mac: v.nullable(f.binary) });
-export const welcome = v.object({ t: v.literal('welcome'), session: f.id, cluster: f.text });
+/** `term`: which leader of that cluster this is, ascending; 0: the only one. */
+export const welcome = v.object({ t: v.literal('welcome'), session: f.id, cluster: f.text, term: f.count });
 export const refused = v.object({
   t: v.literal('refused'),
   code: f.text,
   reason: f.text,
   hint: v.nullish(f.text, null),
+  /** Of a standby: who leads. */
+  leader: v.optional(f.text),
 });
 export const toPeerHandshake = v.variant('t', [challenge, welcome, refused]);
 export const fromPeerHandshake = v.variant('t', [hello, proof]);
