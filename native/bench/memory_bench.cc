@@ -45,20 +45,23 @@ struct Slot {
   Piece piece{};
   std::atomic<uint32_t> done{0};
 };
-std::atomic<uint32_t> completions{0};
+std::atomic<uint32_t> completions{0}, sleepers{0};
 
 void on_done(Op* op) {
   auto* slot = static_cast<Slot*>(op->user);
   slot->done.store(1, std::memory_order_release);
-  completions.fetch_add(1, std::memory_order_release);
-  futex_wake(completions);
+  completions.fetch_add(1);
+  if (sleepers.load() > 0) futex_wake(completions);
 }
 
 void wait(Member& m, Slot& slot) {
   while (!slot.done.load(std::memory_order_acquire)) {
     const auto seen = completions.load(std::memory_order_acquire);
     if (slot.done.load(std::memory_order_acquire)) break;
-    if (!m.poll(50) && !slot.done.load(std::memory_order_acquire)) futex_wait(completions, seen);
+    if (m.poll(50)) continue;
+    sleepers.fetch_add(1);
+    if (!slot.done.load(std::memory_order_acquire)) futex_wait(completions, seen);
+    sleepers.fetch_sub(1);
   }
   if (slot.op.error) die(slot.op.message);
 }

@@ -34,6 +34,7 @@ struct Aftermath {
   std::vector<Outbox::Log> logs;
   std::vector<MemberId> hang_up;
   bool drained = false;
+  bool soon = false;  // the peers' queues need not be written at once
 
   void add(Transport::Peer* peer) {
     for (size_t i = 0; i < count; i++)
@@ -106,6 +107,7 @@ class MemberImpl final : public Member, private transport::FrameHandler {
   }
 
   void flush() override {
+    transport_.flush_held();
     if (engine_->wants_flush()) call([&] { engine_->flush(out_); });
   }
   bool wants_flush() const noexcept override { return engine_->wants_flush(); }
@@ -172,6 +174,8 @@ class MemberImpl final : public Member, private transport::FrameHandler {
 
   // Under the lock.
   void collect(Aftermath& rest) {
+    rest.soon = std::exchange(out_.may_wait, false) && !out_.sends.empty();
+    for (const auto& send : out_.sends) rest.soon &= send.frame.body.empty();
     for (auto& send : out_.sends) rest.add(transport_.push(send.to, LinkKind::Engine, std::move(send.frame)));
     out_.sends.clear();
     if (!out_.done.empty()) rest.done.swap(out_.done);
@@ -183,7 +187,7 @@ class MemberImpl final : public Member, private transport::FrameHandler {
 
   // Without it.
   void finish(Aftermath& rest) {
-    for (size_t i = 0; i < rest.count; i++) transport_.flush(rest.few[i]);
+    for (size_t i = 0; i < rest.count; i++) rest.soon ? transport_.flush_soon(rest.few[i]) : transport_.flush(rest.few[i]);
     for (auto* peer : rest.many) transport_.flush(peer);
     if (!rest.done.empty()) {
       for (auto* op : rest.done)

@@ -76,11 +76,13 @@ std::string EngineImpl::describe() const {
     for (auto& [name, m] : sync.barriers) queue(text("barrier %u of %u", m.arrived, m.pnum).c_str(), name, m.singles);
     for (auto& [id, h] : sync.held) all += text("\n   shard %u holds a grant for %llx", s, (unsigned long long)id);
   }
-  for (auto& [id, s] : ops_)
+  ops_.each([&](OpState& op) {
+    const auto* s = &op;
+    const auto id = op.id;
     if (s->op) all += text("\n   op %llx kind %d name %llx%s%s%s%s", (unsigned long long)id, (int)s->op->kind, (unsigned long long)s->op->addr, s->parking ? " parking" : "", s->resuming ? " resuming" : "", s->morphed ? " morphed" : "", s->park_wanted ? " park wanted" : "");
-  for (auto& [id, s] : ops_)
     for (auto& part : s->parts)
       if (!part.done) all += text("\n   op %llx lacks page %llx%s", (unsigned long long)id, (unsigned long long)part.key, part.fetch ? " (fetch)" : "");
+  });
   return all + "\n";
 }
 

@@ -127,9 +127,9 @@ const char* EngineImpl::holds_up_drain() const {
     if (!l.messages.empty()) return "messages wait for a mapping to be looked up";
   for (auto& shard : shards_)
     if (shard.here || !shard.arriving.empty() || !shard.waiting.empty()) return "shards are here";
-  for (auto& [id, s] : ops_)
-    if (s->op && !is_long(s->op->kind)) return "operations are under way";
-  return nullptr;
+  bool under_way = false;
+  ops_.each([&](const OpState& s) { under_way |= s.op && !is_long(s.op->kind); });
+  return under_way ? "operations are under way" : nullptr;
 }
 
 void EngineImpl::check_drained() {

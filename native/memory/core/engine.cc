@@ -31,6 +31,9 @@ bool is_long(OpKind kind) {
   }
 }
 
+// Reads, writes and read-modify-writes but user's functions, which may take their time.
+static bool is_plain(OpKind kind) { return kind >= OpKind::Read && kind <= OpKind::Fad; }
+
 std::unique_ptr<Engine> Engine::create(EngineConfig config) { return std::make_unique<EngineImpl>(config); }
 
 EngineImpl::EngineImpl(EngineConfig config) : config_(config), self_(config.self), self_state_(config.state), shards_(kShards) {
@@ -47,6 +50,7 @@ bool EngineImpl::submit(Op* op, Outbox& out) {
   op->waiter = 0;
   submitting_ = op;
   submitted_done_ = false;
+  out.may_wait = page_ops_ > 0 && is_plain(op->kind);
   {
     Entry entry(*this, out);
     if (view_.epoch() == 0) early_.push_back(op);
@@ -74,13 +78,10 @@ bool EngineImpl::resume(Op* op, Outbox& out) {
 }
 
 void EngineImpl::start_resume(Op* op) {
-  if (!is_long(op->kind) || ops_.count(op->waiter))
+  if (!is_long(op->kind) || ops_.find(op->waiter))
     return complete_now(op, EINVAL, text("waiter %llx cannot be resumed here: it is not parked", static_cast<unsigned long long>(op->waiter)));
-  auto s = std::make_unique<OpState>();
-  s->op = op;
-  s->id = op->waiter;
-  auto& ref = *s;
-  ops_[s->id] = std::move(s);
+  auto& ref = ops_.add(op->waiter);
+  ref.op = op;
   op->engine = &ref;
   ref.resuming = true;
   send_park(ref, SyncKind::Resume);
@@ -232,20 +233,28 @@ void EngineImpl::add_data(Batch& b, Data d) {
   b.pieces.back().small_size += d.bytes.size();
 }
 
-constexpr size_t kMaxParts = 16384;  // keeps heads below 512 KiB
+constexpr size_t kMaxParts = 1024;  // of one message: its receiver works on it while the next one is on the wire
+
+bool EngineImpl::takes(const Batch* b, const PageReq& head) {
+  const auto& r = b->req;
+  return b->kind == MsgKind::PageReq && r.op == head.op && r.requester == head.requester && r.since == head.since && r.flags == head.flags &&
+         r.kind == head.kind && r.mode == head.mode && r.page_size == head.page_size && r.page_count == head.page_count &&
+         r.parts.size() < kMaxParts;
+}
+bool EngineImpl::takes(const Batch* b, uint64_t op) {
+  return b->kind == MsgKind::PageAns && b->ans.op == op && b->ans.parts.size() < kMaxParts;
+}
 
 void EngineImpl::add_part(MemberId to, const PageReq& head, const PagePart& part, Data data) {
   auto* b = &batch_for(to);
-  const auto& r = b->req;
-  const bool same = b->kind == MsgKind::PageReq && r.op == head.op && r.requester == head.requester && r.since == head.since && r.flags == head.flags &&
-                    r.kind == head.kind && r.mode == head.mode && r.page_size == head.page_size && r.page_count == head.page_count &&
-                    r.parts.size() < kMaxParts;
-  if (!same) {
+  if (!takes(b, head)) {
     close(to);
     b = &batch_for(to);
     b->kind = MsgKind::PageReq;
+    auto parts = std::move(b->req.parts);  // empty; kept for its memory
     b->req = PageReq{head.requester, head.since, head.op, head.kind, head.mode, head.flags, head.tag, head.in_size, head.out_size, head.page_size,
                      head.page_count, {}};
+    b->req.parts = std::move(parts);
   }
   b->req.parts.push_back(part);
   add_data(*b, std::move(data));
@@ -253,11 +262,12 @@ void EngineImpl::add_part(MemberId to, const PageReq& head, const PagePart& part
 
 void EngineImpl::add_answer(MemberId to, uint64_t op, const PageAnsPart& part, Data data) {
   auto* b = &batch_for(to);
-  if (b->kind != MsgKind::PageAns || b->ans.op != op || b->ans.parts.size() >= kMaxParts) {
+  if (!takes(b, op)) {
     close(to);
     b = &batch_for(to);
     b->kind = MsgKind::PageAns;
-    b->ans = PageAns{op, self_, {}};
+    b->ans.op = op;
+    b->ans.owner = self_;
   }
   b->ans.parts.push_back(part);
   add_data(*b, std::move(data));
@@ -269,8 +279,8 @@ void EngineImpl::close(MemberId to) {
   auto& b = at->second;
   const uint8_t flags = b.bytes <= kInlineLimit ? kInline : 0;
   Frame frame;
-  if (b.kind == MsgKind::PageReq) frame.head = encode(b.req, view_.epoch(), flags, b.req.parts.size() * 28 + (flags ? b.bytes : 0));
-  if (b.kind == MsgKind::PageAns) frame.head = encode(b.ans, view_.epoch(), flags, b.ans.parts.size() * 24 + (flags ? b.bytes : 0));
+  if (b.kind == MsgKind::PageReq) frame.head = encode(b.req, view_.epoch(), flags, flags ? b.bytes : 0);
+  if (b.kind == MsgKind::PageAns) frame.head = encode(b.ans, view_.epoch(), flags, flags ? b.bytes : 0);
   if (!frame.head.empty()) {
     if (flags) {
       Writer w(frame.head);

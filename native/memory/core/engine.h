@@ -38,6 +38,8 @@ struct Outbox {
   std::vector<Log> logs;
   std::vector<MemberId> hang_up;       // peers that broke the protocol: close the connection, say why in logs
   bool drained = false;
+  // After submit(): `sends` may wait for a few microseconds, as answers to earlier operations are due.
+  bool may_wait = false;
 };
 
 struct EngineConfig {

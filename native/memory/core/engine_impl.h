@@ -25,6 +25,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "op_table.h"
 #include "page_work.h"
 #include "pins.h"
 #include "sync_objects.h"
@@ -68,6 +69,19 @@ struct OpState {
   uint8_t tries = 0;                    // of asking our own home
   bool morphed = false;                 // ask the mutex's home, not the condition's
   bool watching = false;
+  bool counted = false;                 // in page_ops_
+
+  // As new, but for the memory of a small operation, which the next one will use.
+  void clear() {
+    constexpr size_t kKeptParts = 16, kKeptBytes = 256;
+    auto kept_parts = std::move(parts);
+    auto kept_scratch = std::move(scratch);
+    *this = OpState{};
+    kept_parts.clear();
+    kept_scratch.clear();
+    if (kept_parts.capacity() <= kKeptParts) parts = std::move(kept_parts);
+    if (kept_scratch.capacity() <= kKeptBytes) scratch = std::move(kept_scratch);
+  }
 };
 
 // ---- a home's part ---------------------------------------------------------------------------------------------------
@@ -172,6 +186,8 @@ class EngineImpl final : public Engine {
   void add_part(MemberId to, const PageReq& head, const PagePart& part, Data data);
   void add_answer(MemberId to, uint64_t op, const PageAnsPart& part, Data data);
   void add_data(Batch& b, Data data);
+  static bool takes(const Batch* b, const PageReq& head);           // one more part, or
+  static bool takes(const Batch* b, uint64_t op);                   // one more answer
   void close(MemberId to);
   void pump();                          // closes batches and handles frames to ourselves until there are none
   void dispatch(MemberId from, Bytes head, Bytes body);
@@ -192,7 +208,9 @@ class EngineImpl final : public Engine {
   void start_resume(Op* op);
   void begin_page_op(Op* op);
   bool split(OpState& s, GlobalAddr addr, int64_t size, std::byte* to, const std::byte* from);
+  void start_parts(OpState& s);
   void start_part(OpState& s, uint32_t index);
+  PageReq request(const OpState& s, bool fetch) const;  // without parts
   void send_part(OpState& s, uint32_t index);
   PageTask local_task(OpState& s, uint32_t index);
   void finish_part(OpState& s, uint32_t index, int error, Bytes data, bool placed = false);
@@ -210,6 +228,9 @@ class EngineImpl final : public Engine {
   void on(MemberId from, uint64_t epoch, Granted& m, Bytes data);
   void on(MemberId from, uint64_t epoch, Ack& m, Bytes data);
   void become_owner(Page& p, PageFrame* frame, uint64_t ver, std::vector<Sharer> sharers);
+  struct Requested;
+  std::byte* sink_page(MemberId from, Bytes head, size_t body_size);
+  bool serve_at_rest(Requested& r, const PagePart& part, Bytes data);
   void accept(Page& p, PageTask task);  // runs it now or queues it
   void run(Page& p, PageTask& task);
   void run_queue(Page& p);
@@ -328,7 +349,8 @@ class EngineImpl final : public Engine {
   View view_;
   PageStore store_;
   std::vector<Shard> shards_;
-  std::unordered_map<uint64_t, std::unique_ptr<OpState>> ops_;
+  OpTable<OpState> ops_;
+  uint32_t page_ops_ = 0;               // of those: reads, writes and read-modify-writes of which answers are due
   uint64_t next_op_ = 1;
   std::vector<Op*> early_;              // submitted before the first view
   std::vector<std::pair<uint64_t, Stored>> future_;  // messages whose meaning needs a newer view, by epoch
@@ -340,6 +362,13 @@ class EngineImpl final : public Engine {
   struct LookUp { std::vector<Op*> ops; std::deque<Stored> messages; };
   std::map<uint32_t, LookUp> lookups_;
 
+  // A whole page that a member writes is received into a frame of its own, which then takes the place of the page's.
+  struct Release {
+    void operator()(PageFrame* frame) const { frame->unref(); }
+  };
+  using FramePtr = std::unique_ptr<PageFrame, Release>;
+  std::map<MemberId, FramePtr> sunk_;   // by who sends it
+  FramePtr arrived_;                    // of the message being handled
   std::set<Page*> busy_;                // owned pages that wait for acknowledgements
   struct LocalBarrier { std::vector<OpState*> arrived; };
   std::map<uint64_t, LocalBarrier> barriers_;               // by address: arrivals not yet sent

@@ -43,11 +43,92 @@ void EngineImpl::answer(PageTask& t, int error, uint64_t ver, Data data) {
 }
 
 // ---- requests ----------------------------------------------------------------------------------------------------------
+// What the parts of one request have in common, while they are served.
+struct EngineImpl::Requested {
+  const PageReq& m;
+  bool at_rest;             // may be served by serve_at_rest at all
+  PageKey key = 0;          // of the part before, and
+  Page* page = nullptr;     // its page, if that is owned here
+  Batch* batch = nullptr;   // of the answer before
+};
+
+// Most requests are plain ones of another member for a page that is here and that nobody else is busy with: no task is made
+// of them, and small data is copied once, into the answer. False: the long way; nothing has happened.
+bool EngineImpl::serve_at_rest(Requested& r, const PagePart& part, Bytes data) {
+  if (!r.at_rest) return false;
+  if (part.key != r.key || !r.page) {
+    r.key = part.key;
+    auto* map = possible(part.key) ? store_.mapping(mapping_of(part.key)) : nullptr;
+    r.page = map && !map->dead.load(std::memory_order_relaxed) ? map->find(index_of(part.key)) : nullptr;
+    if (r.page && r.page->role != Role::Owned) r.page = nullptr;
+  }
+  auto* p = r.page;
+  const auto size = p ? static_cast<uint64_t>(p->size) : 0;
+  if (!p || part.off > size || part.len > size - part.off) return false;
+  std::byte old[8];
+  Bytes result;
+  if (r.m.kind == OpKind::Read) {
+    if (p->work && (p->work->busy || !p->work->queue.empty())) return false;
+    if (part.len >= 4096) return false;  // perhaps not to be copied
+    result = {p->data + part.off, part.len};
+  } else {
+    if (p->work || part.len == 0 || part.len >= 4096) return false;  // sharers are to be told, or a page to be replaced
+    if (r.m.kind == OpKind::Fad) {
+      if (part.len != 8) return false;
+      result = old;
+    }
+    p->lock.lock();
+    auto* to = store_.writable(*p) + part.off;
+    if (r.m.kind == OpKind::Fad) {
+      uint64_t sum, add;
+      std::memcpy(old, to, 8);  // hot paths write, too
+      std::memcpy(&sum, old, 8);
+      std::memcpy(&add, data.data(), 8);
+      sum += add;
+      std::memcpy(to, &sum, 8);
+    } else {
+      std::memcpy(to, data.data(), part.len);
+    }
+    p->lock.unlock();
+  }
+  const PageAnsPart answer{part.index, 0, p->ver, result.size()};
+  const bool locked = r.m.kind == OpKind::Read;
+  if (locked) p->lock.lock();
+  if (r.batch && takes(r.batch, r.m.op)) {
+    r.batch->ans.parts.push_back(answer);
+    add_data(*r.batch, {result});
+  } else {
+    add_answer(r.m.requester, r.m.op, answer, {result});
+    r.batch = &batch_for(r.m.requester);
+  }
+  if (locked) p->lock.unlock();
+  return true;
+}
+
+// Where a message that writes a whole page that we own should put it; null: anywhere.
+std::byte* EngineImpl::sink_page(MemberId from, Bytes head, size_t body_size) {
+  PageReq m;
+  Bytes none;
+  if (!decode(head, {}, m, none) || m.kind != OpKind::Write || m.parts.size() != 1 || m.parts[0].len != body_size || m.parts[0].off != 0) return nullptr;
+  const auto* p = possible(m.parts[0].key) ? store_.find(m.parts[0].key) : nullptr;
+  if (!p || p->role != Role::Owned || static_cast<uint64_t>(p->size) != body_size) return nullptr;
+  auto& frame = sunk_[from];
+  if (!frame || frame->size != p->size) frame.reset(PageFrame::make_raw(p->size));
+  return frame->bytes();
+}
+
 void EngineImpl::on(MemberId from, uint64_t epoch, PageReq& m, Bytes data) {
   const bool read = m.kind == OpKind::Read;
   const bool known = read || m.kind == OpKind::Write || m.kind == OpKind::Cas || m.kind == OpKind::Fas || m.kind == OpKind::Fad || m.kind == OpKind::Function;
   if (!known || m.requester < 0) return broke_protocol(from, "a page request of unknown kind");
   const PageReq head{m.requester, m.since, m.op, m.kind, m.mode, 0, m.tag, m.in_size, m.out_size, 0, 0, {}};
+  struct Over {
+    FramePtr& frame;
+    ~Over() { frame.reset(); }
+  } over{arrived_};
+  if (auto at = sunk_.find(from); at != sunk_.end() && !data.empty() && at->second && data.data() == at->second->bytes()) arrived_ = std::move(at->second);
+  Requested requested{m, m.requester != self_ && view_.has(m.requester) &&
+                             ((read && m.mode == Mode::Get) || m.kind == OpKind::Write || m.kind == OpKind::Fad)};
   for (auto& part : m.parts) {
     if (!possible(part.key)) return broke_protocol(from, "a page of an impossible mapping");
     if (part.len > data.size() && !read && m.kind != OpKind::Fad && m.kind != OpKind::Function) return broke_protocol(from, "a page request without its data");
@@ -55,6 +136,8 @@ void EngineImpl::on(MemberId from, uint64_t epoch, PageReq& m, Bytes data) {
     if (bytes > data.size()) return broke_protocol(from, "a page request without its data");
     auto mine = data.first(bytes);
     data = data.subspan(bytes);
+    if (serve_at_rest(requested, part, mine)) continue;
+    requested.page = nullptr;  // the long way may move it
     OpState* local = nullptr;
     bool departed = false, early = false;
     if (m.requester != self_ && !view_.has(m.requester)) {
@@ -247,7 +330,11 @@ void EngineImpl::write_page(Page& p, PageTask& t) {
     result = before;
   }
   if (!p.work || p.work->sharers.empty()) {
-    std::memcpy(store_.writable(p) + t.off, bytes.data(), bytes.size());
+    FramePtr old;
+    if (arrived_ && t.kind == OpKind::Write && bytes.data() == arrived_->bytes() && bytes.size() == static_cast<size_t>(p.size))
+      old.reset(store_.exchange_frame(p, arrived_.release()));
+    else
+      std::memcpy(store_.writable(p) + t.off, bytes.data(), bytes.size());
     p.lock.unlock();
     refresh(p);
     answer(t, 0, p.ver, {result});
@@ -386,7 +473,7 @@ void EngineImpl::on(MemberId from, uint64_t, PageMove& m, Bytes data) {
   if (static_cast<int64_t>(data.size()) != map->page_size || index_of(m.key) >= static_cast<uint64_t>(map->page_count))
     return broke_protocol(from, "a page of the wrong size");
   auto& p = store_.get(*map, index_of(m.key));
-  auto* frame = PageFrame::make(map->page_size);
+  auto* frame = PageFrame::make_raw(map->page_size);
   std::memcpy(frame->bytes(), data.data(), data.size());
   to_home(shard_of_page(m.key), Owned{self_, m.key});
   become_owner(p, frame, m.ver, std::move(m.sharers));
@@ -499,6 +586,7 @@ void EngineImpl::forget_gone() {
   for (auto* p : waiting)
     if (busy_.count(p)) commit_write(*p);
   std::erase_if(drain_wait_, [&](auto id) { return !view_.has(id); });
+  std::erase_if(sunk_, [&](auto& s) { return view_.is_known_gone(s.first); });
   if (auto* here = shards_[kAuthorityShard].here.get()) forget_unmapping(*here->authority);
 }
 

@@ -3,6 +3,7 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "page_work.h"
 
@@ -15,6 +16,54 @@ void SpinLock::lock() noexcept {
   }
 }
 
+namespace {
+
+// Large frames that nobody uses, for the next page of that size: what the allocator gives back to the kernel has to be faulted
+// in again, a microsecond for every 4 KiB.
+class SpareFrames {
+ public:
+  void* take(int64_t size) noexcept {
+    void* found = nullptr;
+    lock_.lock();
+    for (auto& s : spare_)
+      if (s.memory && s.size == size) {
+        found = std::exchange(s.memory, nullptr);
+        total_ -= size;
+        break;
+      }
+    lock_.unlock();
+    return found;
+  }
+  bool keep(void* memory, int64_t size) noexcept {
+    if (size < kLeast) return false;
+    bool kept = false;
+    lock_.lock();
+    if (total_ + size <= kMost)
+      for (auto& s : spare_)
+        if (!s.memory) {
+          s = {memory, size};
+          total_ += size;
+          kept = true;
+          break;
+        }
+    lock_.unlock();
+    return kept;
+  }
+
+ private:
+  static constexpr int64_t kLeast = 64 << 10, kMost = 16 << 20;  // bytes, of one frame and of all
+  struct Spare {
+    void* memory = nullptr;
+    int64_t size = 0;
+  };
+  SpinLock lock_;
+  Spare spare_[32];
+  int64_t total_ = 0;
+};
+SpareFrames spare_frames;
+
+}  // namespace
+
 PageFrame* PageFrame::make(int64_t size) {
   void* p = std::calloc(1, sizeof(PageFrame) + static_cast<size_t>(size));
   if (!p) throw std::bad_alloc();
@@ -22,11 +71,19 @@ PageFrame* PageFrame::make(int64_t size) {
   f->size = size;
   return f;
 }
+PageFrame* PageFrame::make_raw(int64_t size) {
+  void* p = spare_frames.take(size);
+  if (!p) p = std::malloc(sizeof(PageFrame) + static_cast<size_t>(size));
+  if (!p) throw std::bad_alloc();
+  auto* f = new (p) PageFrame;
+  f->size = size;
+  return f;
+}
 void PageFrame::unref() noexcept {
-  if (refs.fetch_sub(1, std::memory_order_acq_rel) == 1) {
-    this->~PageFrame();
-    std::free(this);
-  }
+  if (refs.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  const auto bytes = size;
+  this->~PageFrame();
+  if (!spare_frames.keep(this, bytes)) std::free(this);
 }
 std::shared_ptr<const void> PageFrame::keep() {
   ref();
@@ -200,13 +257,16 @@ void PageStore::set_access(Page& p, uint8_t access) {
 
 std::byte* PageStore::writable(Page& p) {
   if (p.frame->shared()) {  // a message in flight still points at these bytes
-    auto* fresh = PageFrame::make(p.size);
+    auto* fresh = PageFrame::make_raw(p.size);
     std::memcpy(fresh->bytes(), p.frame->bytes(), static_cast<size_t>(p.size));
-    p.frame->unref();
-    p.frame = fresh;
-    p.data = fresh->bytes();
+    exchange_frame(p, fresh)->unref();
   }
   return p.data;
+}
+
+PageFrame* PageStore::exchange_frame(Page& p, PageFrame* fresh) {
+  p.data = fresh->bytes();
+  return std::exchange(p.frame, fresh);
 }
 
 }  // namespace dmi::memory

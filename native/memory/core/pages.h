@@ -50,6 +50,7 @@ struct PageFrame {
   int64_t size = 0;
   std::byte* bytes() noexcept { return reinterpret_cast<std::byte*>(this + 1); }
   static PageFrame* make(int64_t size);  // zero-filled, or throws std::bad_alloc
+  static PageFrame* make_raw(int64_t size);  // with any content
   void ref() noexcept { refs.fetch_add(1, std::memory_order_relaxed); }
   void unref() noexcept;
   bool shared() const noexcept { return refs.load(std::memory_order_acquire) > 1; }
@@ -168,6 +169,8 @@ class PageStore {
   void set_access(Page& p, uint8_t access);
   // Bytes of an owned page or copy that may be written now, with the page's lock held by the caller.
   std::byte* writable(Page& p);
+  // The frame of an owned page or copy, with the page's lock held; the caller unrefs what it gets, later.
+  PageFrame* exchange_frame(Page& p, PageFrame* fresh);
 
   int64_t pages_owned = 0, pages_cached = 0, bytes_owned = 0, bytes_cached = 0;
 

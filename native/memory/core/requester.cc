@@ -8,18 +8,12 @@ constexpr size_t kMaxOpParts = 16u << 20;
 
 // ---- completion --------------------------------------------------------------------------------------------------------
 OpState& EngineImpl::new_state(Op* op) {
-  auto s = std::make_unique<OpState>();
-  s->op = op;
-  s->id = (static_cast<uint64_t>(static_cast<uint32_t>(self_)) << 40) | next_op_++;
-  auto& ref = *s;
-  ops_.emplace(s->id, std::move(s));
-  op->engine = &ref;
-  return ref;
+  auto& s = ops_.add((static_cast<uint64_t>(static_cast<uint32_t>(self_)) << 40) | next_op_++);
+  s.op = op;
+  op->engine = &s;
+  return s;
 }
-OpState* EngineImpl::state(uint64_t id) {
-  auto at = ops_.find(id);
-  return at == ops_.end() ? nullptr : at->second.get();
-}
+OpState* EngineImpl::state(uint64_t id) { return ops_.find(id); }
 
 void EngineImpl::complete_now(Op* op, int error, std::string message) {
   op->error = error;
@@ -32,6 +26,7 @@ void EngineImpl::complete(OpState& s) {
   auto* op = s.op;
   const int error = s.error;
   auto message = std::move(s.message);
+  if (s.counted) page_ops_--;
   ops_.erase(s.id);
   if (op) complete_now(op, error, std::move(message));
 }
@@ -165,7 +160,12 @@ bool EngineImpl::split(OpState& s, GlobalAddr addr, int64_t size, std::byte* to,
 
 void EngineImpl::begin_page_op(Op* op) {
   auto& s = new_state(op);
+  if (op->kind != OpKind::Function) {
+    s.counted = true;
+    page_ops_++;
+  }
   bool fits = true;
+  if (op->pieces.size() > 1) s.parts.reserve(op->pieces.size());
   switch (op->kind) {
     case OpKind::Read:
       for (auto& p : op->pieces)
@@ -202,9 +202,42 @@ void EngineImpl::begin_page_op(Op* op) {
   if (s.remaining == 0) return complete(s);
   // The last part to finish completes the operation and frees `s`: hold one back.
   s.remaining++;
-  const auto n = static_cast<uint32_t>(s.parts.size());
-  for (uint32_t i = 0; i < n; i++) start_part(s, i);
+  start_parts(s);
   if (--s.remaining == 0) complete(s);
+}
+
+// Parts whose pages are elsewhere, as far as we know, are the common case: they go straight into the message to the owner.
+void EngineImpl::start_parts(OpState& s) {
+  const auto n = static_cast<uint32_t>(s.parts.size());
+  const bool plain = (s.op->kind == OpKind::Read && s.op->mode == Mode::Get) || (s.op->kind != OpKind::Read && s.op->mode == Mode::Put && s.counted);
+  const auto head = request(s, false);
+  PageKey key = 0;              // of the part before
+  MemberId to = kNoMember;      // where it went; kNoMember: it took the long way
+  Batch* batch = nullptr;
+  for (uint32_t i = 0; i < n; i++) {
+    auto& part = s.parts[i];
+    if (part.key != key) {
+      auto& m = *store_.mapping(mapping_of(part.key));
+      const bool away = plain && !m.dead.load(std::memory_order_relaxed) && !m.find(index_of(part.key));
+      const auto owner = away ? route(m, part.key) : kNoMember;
+      if (owner != to) batch = nullptr;
+      key = part.key;
+      to = owner;
+    }
+    if (to == kNoMember) {
+      key = 0;
+      start_part(s, i);
+      continue;
+    }
+    const PagePart p{i, part.key, part.off, part.len};
+    if (batch && takes(batch, head)) {
+      batch->req.parts.push_back(p);
+      add_data(*batch, {part.data, nullptr, true});
+    } else {
+      add_part(to, head, p, {part.data, nullptr, true});
+      batch = &batch_for(to);
+    }
+  }
 }
 
 PageTask EngineImpl::local_task(OpState& s, uint32_t index) {
@@ -268,17 +301,22 @@ MemberId EngineImpl::route(Mapping& m, PageKey key) const {
   return hint != self_ && view_.is_active(hint) ? hint : kNoMember;
 }
 
-void EngineImpl::send_part(OpState& s, uint32_t index) {
-  auto& part = s.parts[index];
-  auto& m = *store_.mapping(mapping_of(part.key));
+PageReq EngineImpl::request(const OpState& s, bool fetch) const {
   PageReq r;
   r.requester = self_;
   r.since = view_.epoch();
   r.op = s.id;
   r.kind = s.watching ? OpKind::Read : s.op->kind;
   r.mode = s.watching ? Mode::Invalidate : s.op->mode;
-  if (r.kind == OpKind::Read && !part.fetch) r.mode = Mode::Get;
+  if (r.kind == OpKind::Read && !fetch) r.mode = Mode::Get;
   if (r.mode == Mode::Exclusive) r.mode = Mode::Put;
+  return r;
+}
+
+void EngineImpl::send_part(OpState& s, uint32_t index) {
+  auto& part = s.parts[index];
+  auto& m = *store_.mapping(mapping_of(part.key));
+  auto r = request(s, part.fetch);
   if (r.kind == OpKind::Function) {
     r.tag = s.op->tag;
     r.in_size = static_cast<uint32_t>(part.data.size());
@@ -334,8 +372,29 @@ void EngineImpl::finish_part(OpState& s, uint32_t index, int error, Bytes data, 
 }
 
 void EngineImpl::on(MemberId from, uint64_t, PageAns& m, Bytes data) {
+  auto* s = state(m.op);
+  PageKey hinted = 0;
+  const auto hint = [&](PageKey key) {
+    if (m.owner == self_ || key == hinted) return;
+    store_.set_hint(*store_.mapping(mapping_of(key)), index_of(key), m.owner);
+    hinted = key;
+  };
   for (auto& a : m.parts) {
-    auto* s = state(m.op);
+    // All but the last part of a plain read or write, which would complete the operation.
+    if (s && s->op && s->remaining > 1 && !s->watching && a.error == 0 && a.index < s->parts.size()) {
+      auto& part = s->parts[a.index];
+      const bool read = s->op->kind == OpKind::Read;
+      const size_t size = read ? part.len : 0;
+      if ((read || s->op->kind == OpKind::Write) && !part.done && !part.fetch && part.sinking == kNoMember && a.bytes == size && size <= data.size()) {
+        hint(part.key);
+        if (size > 0) std::memcpy(part.to, data.data(), size);
+        data = data.subspan(size);
+        part.done = true;
+        s->remaining--;
+        continue;
+      }
+    }
+    s = state(m.op);
     if (!s) return;  // an operation that was given up
     if (a.index >= s->parts.size() || s->parts[a.index].done) return broke_protocol(from, "an answer nobody waits for");
     auto& part = s->parts[a.index];
@@ -346,9 +405,10 @@ void EngineImpl::on(MemberId from, uint64_t, PageAns& m, Bytes data) {
     const auto mine = data.first(a.bytes);
     data = data.subspan(a.bytes);
     auto& map = *store_.mapping(mapping_of(part.key));
-    if (m.owner != self_) store_.set_hint(map, index_of(part.key), m.owner);
+    hint(part.key);
     if (!part.fetch) {
       finish_part(*s, a.index, a.error, mine, !mine.empty() && (mine.data() == part.to || (s->op && mine.data() == s->op->out)));
+      s = state(m.op);
       continue;
     }
     // A page to be cached. The operation itself takes its bytes whether or not the copy is still valid.
@@ -362,11 +422,12 @@ void EngineImpl::on(MemberId from, uint64_t, PageAns& m, Bytes data) {
       const auto index = a.index;
       if (usable) { serve_readers(*p); if (auto* q = map.find(index_of(part.key))) tidy(*q); }
       if ((s = state(m.op))) finish_part(*s, index, a.error, {});
+      s = state(m.op);
       continue;
     }
     if (!frame || mine.data() != frame->bytes()) {
       if (frame) frame->unref();
-      frame = PageFrame::make(map.page_size);
+      frame = PageFrame::make_raw(map.page_size);
       std::memcpy(frame->bytes(), mine.data(), mine.size());
     }
     stats_.pages_fetched++;
@@ -384,13 +445,16 @@ void EngineImpl::on(MemberId from, uint64_t, PageAns& m, Bytes data) {
       frame->unref();
     }
     frame->unref();
+    s = state(m.op);
   }
   if (!data.empty()) broke_protocol(from, "an answer with more data than it names");
 }
 
 std::byte* EngineImpl::sink(MemberId from, Bytes head, size_t body_size) {
   HeadFixed h;
-  if (!read_fixed(head, h) || h.kind != MsgKind::PageAns || (h.flags & kInline)) return nullptr;
+  if (!read_fixed(head, h) || (h.flags & kInline)) return nullptr;
+  if (h.kind == MsgKind::PageReq) return sink_page(from, head, body_size);
+  if (h.kind != MsgKind::PageAns) return nullptr;
   PageAns m;
   Bytes none;
   if (!decode(head, {}, m, none) || m.parts.size() != 1 || m.parts[0].error || m.parts[0].bytes != body_size) return nullptr;
@@ -400,7 +464,7 @@ std::byte* EngineImpl::sink(MemberId from, Bytes head, size_t body_size) {
   if (part.done || part.sinking != kNoMember || answer_bytes(*s, part) != body_size) return nullptr;
   std::byte* place = nullptr;
   if (part.fetch) {
-    if (!part.incoming) part.incoming = PageFrame::make(static_cast<int64_t>(body_size));
+    if (!part.incoming) part.incoming = PageFrame::make_raw(static_cast<int64_t>(body_size));
     place = part.incoming->bytes();
   } else if (s->watching) {
     place = nullptr;

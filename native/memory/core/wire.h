@@ -40,15 +40,34 @@ constexpr size_t kHeadFixed = 12;        // bytes before the message's own field
 constexpr size_t kInlineLimit = 1024;    // bytes of data that travel in the head
 constexpr size_t kEpochAt = 4;
 
-class Writer {
+// Where encoded bytes go: to the end of a vector, or into memory that is known to be large enough, or only into account.
+struct Appending {
+  std::vector<std::byte>& out;
+  void put(const void* p, size_t n) {
+    const auto at = out.size();
+    out.resize(at + n);
+    std::memcpy(out.data() + at, p, n);
+  }
+};
+struct Placing {
+  std::byte* at;
+  void put(const void* p, size_t n) {
+    std::memcpy(at, p, n);
+    at += n;
+  }
+};
+struct Counting {
+  size_t size = 0;
+  void put(const void*, size_t n) { size += n; }
+};
+
+template <class To> class Encoder {
  public:
-  explicit Writer(std::vector<std::byte>& out) : out_(out) {}
+  explicit Encoder(To to) : to_(to) {}
   static constexpr bool kReading = false;
   template <class T> void operator()(const T& v) {
     static_assert(std::is_trivially_copyable_v<T> && (std::is_integral_v<T> || std::is_enum_v<T>));
-    const auto at = out_.size();
-    out_.resize(at + sizeof(T));
-    std::memcpy(out_.data() + at, &v, sizeof(T));
+    to_.put(&v, sizeof(T));
   }
   void operator()(const bool& v) { (*this)(static_cast<uint8_t>(v)); }
   void operator()(const std::string& s) { bytes(s.data(), s.size()); }
@@ -66,14 +85,16 @@ class Writer {
     raw(p, n);
   }
   void raw(const void* p, size_t n) {
-    if (n == 0) return;
-    const auto at = out_.size();
-    out_.resize(at + n);
-    std::memcpy(out_.data() + at, p, n);
+    if (n > 0) to_.put(p, n);
   }
+  const To& to() const { return to_; }
 
  private:
-  std::vector<std::byte>& out_;
+  To to_;
+};
+class Writer : public Encoder<Appending> {
+ public:
+  explicit Writer(std::vector<std::byte>& out) : Encoder(Appending{out}) {}
 };
 
 // Reads what Writer wrote. After the first short or impossible field everything reads as zero and ok() is false.
@@ -358,12 +379,18 @@ inline bool read_fixed(std::span<const std::byte> head, HeadFixed& h) {
   std::memcpy(&h.epoch, head.data() + kEpochAt, 8);
   return reserved == 0 && (h.flags & ~kInline) == 0;
 }
+// `extra`: bytes that the caller will append.
 template <class M> std::vector<std::byte> encode(const M& m, uint64_t epoch, uint8_t flags = 0, size_t extra = 0) {
+  const auto all = [&](auto encoder) {
+    encoder(M::kKind); encoder(flags); encoder(uint16_t{0}); encoder(epoch);
+    const_cast<M&>(m).fields(encoder);
+    return encoder.to();
+  };
+  const size_t size = all(Encoder(Counting{})).size;
   std::vector<std::byte> head;
-  head.reserve(96 + extra);
-  Writer w(head);
-  w(M::kKind); w(flags); w(uint16_t{0}); w(epoch);
-  const_cast<M&>(m).fields(w);
+  head.reserve(size + extra);
+  head.resize(size);
+  all(Encoder(Placing{head.data()}));
   return head;
 }
 // Decodes the message and finds its data: inline or the body. False: malformed.

@@ -12,6 +12,7 @@ struct Transport::Peer {
   Sender sender;      // has its own lock
   std::atomic<bool> gone{false};
   std::atomic<bool> wanted{false};  // frames wait and there is no connection
+  std::atomic<uint32_t> held{0};    // frames that flush_soon() has put off
   std::atomic<bool> down{false};    // the connection has ended: the communication thread is to clean up
 
   // Held by whoever receives from the connection. Order of locks: rx, the engine's, sender's.

@@ -3,8 +3,10 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 
 #include "clock.h"
@@ -24,6 +26,7 @@ Transport::Transport(TransportConfig config, FrameHandler& handler, TransportEve
       events_(std::move(events)),
       epoll_(epoll_create1(EPOLL_CLOEXEC)),
       kick_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      hold_timer_(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)),
       connector_(config_.identity, listen_on(config_.bind_host, config_.bind_port),
                  {[this](Handshake& h) { on_incoming(h); },
                   [this](Fd fd, const Handshake::Peer& who, bool initiated) {
@@ -37,6 +40,10 @@ Transport::Transport(TransportConfig config, FrameHandler& handler, TransportEve
   event.data.ptr = nullptr;
   epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, kick_fd_.get(), &event);
   epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, connector_.epoll(), &event);
+  // Whoever waits in epoll flushes what is held first thing when it comes back; so the timer need not be read, only noticed.
+  event.events = EPOLLIN | EPOLLET;
+  event.data.ptr = &hold_timer_;
+  epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, hold_timer_.get(), &event);
 }
 
 void Transport::start() {
@@ -110,8 +117,35 @@ Transport::Peer* Transport::push(MemberId to, LinkKind kind, Frame&& frame) {
 }
 
 void Transport::flush(Peer* p) {
+  p->held.store(0, std::memory_order_relaxed);
   if (p->sender.flush() == Sender::Result::Down && !p->gone && !p->wanted.exchange(true)) kick();
   note_activity();
+}
+
+void Transport::flush_soon(Peer* p) {
+  if (p->held.fetch_add(1, std::memory_order_relaxed) + 1 >= kHold) return flush(p);
+  {
+    std::lock_guard lock(held_mutex_);
+    if (std::find(held_.begin(), held_.end(), p) == held_.end()) held_.push_back(p);
+  }
+  // The communication thread, when parked, looks every kHandOver. park() clears parked_ before it looks at holding_.
+  if (holding_.exchange(true) || parked_.load()) return;
+  const itimerspec at{{0, 0}, {0, kHoldFor}};
+  timerfd_settime(hold_timer_.get(), 0, &at, nullptr);
+}
+
+void Transport::flush_held() {
+  if (!holding_.load(std::memory_order_relaxed) || !holding_.exchange(false)) return;
+  for (;;) {
+    Peer* p = nullptr;
+    {
+      std::lock_guard lock(held_mutex_);
+      if (held_.empty()) return;
+      p = held_.back();
+      held_.pop_back();
+    }
+    flush(p);
+  }
 }
 
 // Handles what epoll said of a peer. Returns whether frames were handed over.
@@ -123,8 +157,9 @@ bool Transport::service(Peer& p, uint32_t events) {
   if (!(events & ~static_cast<uint32_t>(EPOLLOUT))) return false;
   if (!p.rx.try_lock()) return false;  // another thread is at it
   p.rx_owner = pthread_self();
-  bool took = false, acknowledge_now = false, lost = false;
+  bool took = false, acknowledge_now = false, lost = false, quiet = true;
   uint64_t acknowledged = 0;
+  const uint64_t before = p.receiver.bytes();
   if (p.fd && !p.down && !p.gone) {
     const auto result = p.receiver.pump(p.fd.get(), handler_);
     took = p.receiver.took_frames();
@@ -132,7 +167,8 @@ bool Transport::service(Peer& p, uint32_t events) {
     acknowledged = p.receiver.peer_acknowledged();
     std::string why = p.receiver.error();
     lost = result == Receiver::Result::Closed || result == Receiver::Result::Broken;
-    if (!p.gone && !p.sender.acknowledge(acknowledged)) {
+    quiet = !lost && p.receiver.bytes() == before;
+    if (!quiet && !p.gone && !p.sender.acknowledge(acknowledged)) {
       lost = true;
       why = "acknowledges frames that were not sent";
     }
@@ -146,12 +182,15 @@ bool Transport::service(Peer& p, uint32_t events) {
   }
   p.rx_owner = pthread_t{};
   p.rx.unlock();
+  if (quiet) return false;
+  hot_.store(&p, std::memory_order_release);
   if (lost) {
     kick();
   } else if (acknowledge_now || p.receiver.received() - p.sender.ack_told() >= kAckEvery) {
     p.sender.request_ack();
     flush(&p);
   }
+  flush_held();
   note_activity();
   return took;
 }

@@ -58,6 +58,10 @@ class Transport {
   struct Peer;
   Peer* push(MemberId to, LinkKind kind, Frame&& frame);
   void flush(Peer* peer);
+  // As flush(), for a small frame that answers now on their way may take along: it is written when kHold of them wait, when
+  // anything arrives, when anybody polls, or kHoldFor later, whichever is first.
+  void flush_soon(Peer* peer);
+  void flush_held();
   // Receives and hands over, waiting at most spin_us for something to do. True: something happened, here or, told by
   // happened(), on another thread.
   bool poll(int spin_us);
@@ -87,6 +91,8 @@ class Transport {
   void run();
   void wait_and_serve();
   bool serve(int timeout_ms);
+  bool serve_hot();
+  bool others_poll();
   void spin_on();
   bool contended();
   void park();
@@ -102,10 +108,13 @@ class Transport {
   void on_failed(MemberId member, RefuseCode code, std::string why);
   void retry_later(Peer& peer, int64_t now, int64_t at_least);
 
+  static constexpr uint32_t kHold = 32;        // frames
+  static constexpr int64_t kHoldFor = 50'000;  // ns
+
   const TransportConfig config_;
   FrameHandler& handler_;
   const TransportEvents events_;
-  Fd epoll_, kick_fd_;
+  Fd epoll_, kick_fd_, hold_timer_;
   Connector connector_;
 
   mutable std::mutex mutex_;  // peers_ and the peers' addresses
@@ -122,7 +131,13 @@ class Transport {
   std::atomic<bool> want_quiet_{false};
   int64_t last_active_ = 0, next_tick_ = 0;  // communication thread only
 
+  // Peers with frames that flush_soon() put off.
+  std::atomic<bool> holding_{false};
+  SpinMutex held_mutex_;
+  std::vector<Peer*> held_;
+
   // Who polls; see spin.cc.
+  std::atomic<Peer*> hot_{nullptr};  // the peer that last sent something: asked without epoll
   alignas(64) std::atomic<int> spinners_{0};
   std::atomic<uint32_t> heartbeat_{0};
   std::atomic<uint32_t> happenings_{0};
