@@ -17,8 +17,8 @@
 // limits what its absence costs. Probing (epoll_wait with no timeout) is done without any lock, so a worker that is
 // preempted there, where it is most of the time, holds nobody up.
 #include <sys/epoll.h>
-#include <sys/resource.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "clock.h"
@@ -28,8 +28,8 @@ namespace dmi::memory::transport {
 namespace {
 
 constexpr int64_t kHandOver = 100'000;                       // ns
-constexpr int64_t kCalmAfterPreemption = 10 * kMillisecond;
-constexpr int64_t kLookAtPreemptions = 20'000;               // ns
+constexpr int64_t kCalm = 10 * kMillisecond, kLongestCalm = 160 * kMillisecond;
+constexpr int64_t kLostCore = 100'000;                       // ns
 constexpr unsigned kLookAround = 4;                          // of so many looks for data one is at all peers
 
 }  // namespace
@@ -127,34 +127,25 @@ bool Transport::serve_hot() {
 // Where there was traffic there is often more at once: looks out for it before sleeping, unless somebody else wants the
 // core.
 void Transport::spin_on() {
-  if (config_.spin_us <= 0 || contended()) return;
-  int64_t looked = now_ns(), deadline = looked + int64_t{config_.spin_us} * 1000;
+  int64_t last = now_ns(), deadline = last + int64_t{config_.spin_us} * 1000;
+  if (last < contended_until_) return;
   for (unsigned turn = 1; serving_ && !kicked_.load(std::memory_order_relaxed); turn++) {
     const bool worked = turn % kLookAround != 0 ? serve_hot() : serve(0);
     const int64_t now = now_ns();
     if (now >= next_tick_) return;
     if (worked) {
       deadline = now + int64_t{config_.spin_us} * 1000;
-      if (now - looked > kLookAtPreemptions) {
-        looked = now;
-        if (contended()) return;
-      }
+    } else if (now - last > kLostCore) {
+      // Nothing was done in that time: others had the core, and what is spun away here is taken from them. Shorter absences
+      // are those of threads that look after something, like this one.
+      calm_ = last - contended_until_ < calm_ ? std::min(2 * calm_, kLongestCalm) : kCalm;
+      contended_until_ = now + calm_;
+      return;
     }
     if (now >= deadline) return;
+    last = now;
     cpu_relax();
   }
-}
-
-// Whether this thread has lately been taken off its core: then its spinning takes time from those who compute.
-bool Transport::contended() {
-  rusage usage;
-  getrusage(RUSAGE_THREAD, &usage);
-  const int64_t now = now_ns();
-  if (usage.ru_nivcsw != preemptions_) {
-    preemptions_ = usage.ru_nivcsw;
-    contended_until_ = now + kCalmAfterPreemption;
-  }
-  return now < contended_until_;
 }
 
 }  // namespace dmi::memory::transport

@@ -94,7 +94,6 @@ class Transport {
   bool serve_hot();
   bool others_poll();
   void spin_on();
-  bool contended();
   void park();
   void wake_parked();
   void administer(int64_t now);
@@ -144,7 +143,7 @@ class Transport {
   alignas(64) std::atomic<uint32_t> parked_{0};
   bool serving_ = true;         // communication thread only: nobody else polls
   uint32_t seen_heartbeat_ = 0;
-  int64_t preemptions_ = 0, contended_until_ = 0;  // communication thread only
+  int64_t contended_until_ = 0, calm_ = 0;  // communication thread only
 };
 
 }  // namespace dmi::memory::transport
