@@ -124,6 +124,15 @@ describe('elasticity', () => {
     expect(await job.done).toMatchObject({ state: 'done', status: 0 });
   });
 
+  it('lets an agent without threads leave at once when there is no coordinator to ask', async () => {
+    cluster = await TestCluster.start(1);
+    await cluster.client.close();
+    await cluster.coordinator.close();
+    const agent = cluster.agents.get('n1');
+    agent?.leave('SIGTERM');
+    expect(await agent?.ended).toEqual({ how: 'left' });
+  });
+
   it('refuses to drain the last node of a job; it leaves when the job is over if it asked itself', async () => {
     cluster = await TestCluster.start(1);
     const { job } = await cluster.submit(1, 'until,exit=0');

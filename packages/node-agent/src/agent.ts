@@ -112,6 +112,9 @@ export class Agent {
         if (message.t === 'piece') this.#images.piece(message.hash, message.offset, message.total, message.data);
         else this.#images.missing(message.hash, message.reason);
       },
+      onBreak: () => {
+        if (this.#leaving !== null) this.#leaveAlone();
+      },
       onBack: fresh => {
         this.#log.info(fresh ? 'back, with a coordinator that was restarted' : 'back');
         this.#images.reconnected();
@@ -161,6 +164,16 @@ export class Agent {
     const by = seconds === null ? null : performance.now() + seconds * 1000;
     this.#leaving = { reason, by };
     this.#connection.send({ t: 'leave', reason, seconds });
+    if (!this.#connection.connected) this.#leaveAlone();
+  }
+
+  /** There is no coordinator to say where threads could go. */
+  #leaveAlone(): void {
+    if (this.#slots.size === 0 && this.#retained.size === 0) return void this.#finish({ how: 'left' });
+    const jobs = new Set([...this.#slots.keys(), ...this.#retained.keys()].map(key => key.split('/')[0]));
+    this.#log.warn(
+      `cannot leave without the coordinator: jobs ${[...jobs].join(', ')} are here; waiting for it (a second signal stops at once)`,
+    );
   }
 
   #leaveAgain(): void {

@@ -32,6 +32,8 @@ export interface ConnectionOptions {
   outcomes: () => JobOutcome[];
   onBody: (body: CoordinatorBody) => void;
   onUnnumbered: (message: Extract<ToAgent, { t: 'piece' | 'no-piece' }>) => void;
+  /** The connection is gone; what follows is `onBack` or `onLost`. */
+  onBreak: () => void;
   /** Connected again. `fresh`: to a coordinator that does not know us any more. */
   onBack: (fresh: boolean) => void;
   /** The coordinator is not coming back. */
@@ -61,6 +63,10 @@ export class Connection {
   readonly #terms: Terms = new Map();
 
   constructor(private readonly options: ConnectionOptions) {}
+
+  get connected(): boolean {
+    return this.#peer !== null;
+  }
 
   /** Messages and bytes that the coordinator does not have yet. */
   get backlog(): { messages: number; bytes: number } {
@@ -202,6 +208,7 @@ export class Connection {
     log.warn(
       `lost the coordinator${reason && ` (${reason})`}; hosts go on, trying for ${retryMs / 1000} s to come back`,
     );
+    this.options.onBreak();
     try {
       await this.#retry(retryMs);
     } catch (error) {
