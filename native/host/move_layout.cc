@@ -98,6 +98,7 @@ Offer read_offer(std::span<const std::byte> bytes) {
   offer.thread = r.num<uint64_t>();
   offer.resident = r.num<uint64_t>();
   offer.features = read_features(r);
+  offer.beacon = Beacon::load(r);
   Descriptors().load(r);  // opened for good with the thread: to know now that they can be
   offer.layout = read_layout(r);
   if (offer.layout.mappings.empty()) throw Error("refused", "an offer of a thread without memory");

@@ -8,6 +8,7 @@
 #include "address_space.h"
 #include "codec.h"
 #include "cpu_features.h"
+#include "same_machine.h"
 
 namespace dmi::host {
 
@@ -46,6 +47,7 @@ struct Offer {
   uint64_t thread = 0;
   uint64_t resident = 0;  // bytes that will be sent, about
   Features features;      // of the machine where it started
+  Beacon beacon;
   Layout layout;
 };
 void write_features(Writer& w, const Features& features);

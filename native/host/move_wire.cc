@@ -182,6 +182,28 @@ void MoveStream::end_pages() {
   write_all(&end, sizeof end);
 }
 
+void MoveStream::send_runs(const std::vector<Run>& runs) {
+  for (size_t at = 0; at < runs.size(); at += kBatchRuns) {
+    const auto count = static_cast<uint32_t>(std::min(kBatchRuns, runs.size() - at));
+    write_all(&count, sizeof count, MSG_MORE);
+    write_all(&runs[at], count * sizeof(Run), MSG_MORE);
+  }
+  end_pages();
+}
+
+void MoveStream::receive_runs(const std::function<void(const Run&)>& each) {
+  std::vector<Run> runs;
+  for (uint32_t count = 0; read_all(&count, sizeof count), count > 0;) {
+    if (count > kBatchRuns) throw Error("refused", "a batch of " + std::to_string(count) + " page runs; the limit is 512");
+    runs.resize(count);
+    read_all(runs.data(), count * sizeof(Run));
+    for (const Run& r : runs) {
+      if (((r.start | r.size) & (kPage - 1)) || r.size == 0) throw Error("refused", "a run that is not of whole pages");
+      each(r);
+    }
+  }
+}
+
 void MoveStream::zeros(size_t size) {
   static const char zero[64 << 10] = {};
   for (size_t k; size > 0; size -= k) write_all(zero, k = std::min(size, sizeof zero));

@@ -12,9 +12,9 @@
 
 namespace dmi::host {
 
-enum class MoveMessage : uint8_t { Offer = 1, Accept = 2, Refuse = 3, Running = 6, Abort = 7, Pages = 9, State = 10 };
+enum class MoveMessage : uint8_t { Offer = 1, Accept = 2, Refuse = 3, Running = 6, Abort = 7, Pages = 9, State = 10, Look = 11, Taken = 12 };
 
-constexpr uint32_t kMoveWire = 4;              // version of everything here
+constexpr uint32_t kMoveWire = 5;              // version of everything here
 constexpr uint32_t kMaxMoveMessage = 64u << 20;
 
 inline Writer id_only(uint64_t id) {
@@ -39,6 +39,9 @@ class MoveStream {
   // unmaps while they are sent, zeros arrive.
   void send_pages(const std::vector<Run>& runs, uint64_t& bytes, std::vector<Run>* missed = nullptr);  // missed: what was zeros
   void end_pages();
+  // Runs without their bytes, which the other side reads itself: batches like those of pages, and their end.
+  void send_runs(const std::vector<Run>& runs);
+  void receive_runs(const std::function<void(const Run&)>& each);
   // `provisional`: the thread still runs, and may have mapped something else there than is mapped here; what does not fit is
   // passed over and will come again.
   void receive_pages(const std::function<bool(const Run&)>& acceptable, bool provisional, uint64_t& bytes);

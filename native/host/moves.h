@@ -5,6 +5,8 @@
 //   offer: identity, extents, mappings, files ->
 //                                            <- accept (which files it has) | refuse (code, sentence)
 //   pages while it runs, several rounds   ->    read straight into place
+//     (or where they are, on one machine    ->    copied from the source's memory
+//                                            <- taken: all but these)
 //   pause the thread
 //   state: the thread, its memory as it is now, pages to drop ->
 //   pages, straight from the region, and their end ->

@@ -41,6 +41,8 @@ bool take_in(MoveStream& stream, std::vector<std::byte>& body, Guest& g, const s
   arrival.show(offer.layout);
   Writer accept;
   for (const bool here : arrival.present()) accept.num<uint8_t>(here);
+  const auto source = SourceMemory::reach(offer.beacon);
+  accept.num<bool>(source != nullptr);
   stream.send(MoveMessage::Accept, accept);
   fault_point("destination:accept", stream.fd());
   stream.be_attentive();
@@ -52,6 +54,22 @@ bool take_in(MoveStream& stream, std::vector<std::byte>& body, Guest& g, const s
         stream.receive_pages(acceptable, true, bytes);
         ticket->came(bytes - before);
         fault_point("destination:pages", stream.fd());
+        continue;
+      }
+      case MoveMessage::Look: {
+        if (!source) throw Error("refused", "pages to be read here, which was not agreed upon");
+        std::vector<Run> missed;
+        stream.receive_runs([&](const Run& r) {
+          if (!acceptable(r)) throw Error("refused", "a run of pages outside the thread's own mappings");
+          source->copy(r, missed);
+          ticket->came(r.size);
+          bytes += r.size;
+        });
+        fault_point("destination:pages", stream.fd());
+        Writer taken;
+        taken.num<uint64_t>(missed.size());
+        for (const Run& m : missed) taken.num(m.start), taken.num(m.size);
+        stream.send(MoveMessage::Taken, taken);
         continue;
       }
       case MoveMessage::Abort: return false;

@@ -25,6 +25,7 @@ constexpr double kPauseTimeout = 20;         // seconds until a thread that does
 constexpr uint64_t kLiveFrom = 4 << 20;      // bytes from which a thread runs on while they go over
 constexpr uint64_t kLiveEnough = 1 << 20;    // bytes left that are sent while it stands still
 constexpr int kLiveRounds = 8;
+constexpr uint64_t kReadFrom = 512 << 10;    // bytes for which a destination that can read them itself is asked to
 
 uint64_t random_id() {
   uint64_t v = 0;
@@ -73,10 +74,14 @@ struct Moves::Outgoing {
   std::vector<Run> missed{};  // of those, what could not be read then
   uint64_t bytes = 0;
   std::optional<DirtyPages> dirty{};
+  const std::unique_ptr<const Beacon> beacon = Beacon::light();
+  bool reads_itself = false;  // the destination, from this process's memory
 
   // At rest: what the destination must know to get ready.
   Writer describe();
   void offer(const Writer& description);
+  // Pages before the last; the destination has them when it returns, or will have before anything that is sent later.
+  void send_round(const std::vector<Run>& runs);
   // While the thread runs: its pages, and again those that it writes meanwhile, until little is left.
   void send_live();
   // At rest: the thread, and what of its memory is not there yet; all but the end, upon which it may run there.
@@ -91,6 +96,7 @@ Writer Moves::Outgoing::describe() {
   for (const Mapping& m : layout.mappings) populated_pages(m.start, m.end, populated);
   w.num(bytes_of(populated));
   write_features(w, *g.features);
+  beacon->save(w);
   g.files.save(w);
   return w;
 }
@@ -110,7 +116,30 @@ void Moves::Outgoing::offer(const Writer& description) {
   }
   if (type != MoveMessage::Accept) throw Error("refused", to + " answered an offer with nonsense");
   for (size_t i = 0; i < layout.files.size(); i++) present.push_back(r.num<uint8_t>());
+  reads_itself = r.num<bool>();
   if (!r.ok()) throw Error("refused", to + " sent a truncated acceptance");
+}
+
+void Moves::Outgoing::send_round(const std::vector<Run>& runs) {
+  if (reads_itself) {
+    stream.send(MoveMessage::Look, {}, true);
+    stream.send_runs(runs);
+    fault_point("source:pages", stream.fd());
+    std::vector<std::byte> answer;
+    const MoveMessage type = stream.receive(answer);
+    Reader r(answer);
+    std::vector<Run> gone(r.count(sizeof(Run)));
+    for (Run& g : gone) g.start = r.num<uint64_t>(), g.size = r.num<uint64_t>();
+    if (type != MoveMessage::Taken || !r.ok()) throw Error("refused", to + " answered pages with nonsense");
+    missed.insert(missed.end(), gone.begin(), gone.end());
+    bytes += bytes_of(runs);
+  } else {
+    stream.send(MoveMessage::Pages);
+    stream.send_pages(runs, bytes, &missed);
+    stream.end_pages();
+    fault_point("source:pages", stream.fd());
+  }
+  sent.insert(sent.end(), runs.begin(), runs.end());
 }
 
 void Moves::Outgoing::send_live() {
@@ -129,11 +158,7 @@ void Moves::Outgoing::send_live() {
     for (const Run& r : ranges) dirty->take(r.start, r.start + r.size, runs);
     const uint64_t now = bytes_of(runs);
     if (now == 0) return;
-    stream.send(MoveMessage::Pages);
-    stream.send_pages(runs, bytes, &missed);
-    stream.end_pages();
-    fault_point("source:pages", stream.fd());
-    sent.insert(sent.end(), runs.begin(), runs.end());
+    send_round(runs);
     // Less than a round sends is written while it is sent, or there would be no end.
     if (now <= kLiveEnough || now > before / 4 * 3) return;
     before = now;
@@ -165,6 +190,16 @@ void Moves::Outgoing::send_rest(std::vector<Extent>& unreadable) {
   for (const Mapping& m : remapping(layout.mappings, now.mappings).map) replaced.push_back({m.start, m.end - m.start});
   const std::vector<Run> there = difference(difference(difference(sent, missed), replaced), written);
   for (const Run& r : difference(difference(populated, there), runs)) runs.push_back(r);
+  if (reads_itself && bytes_of(runs) >= kReadFrom) {
+    // The destination must have everything with the end: what it reads itself it reads before. Not what it has no place for yet.
+    std::vector<Run> places;
+    for (const Mapping& m : layout.mappings) places.push_back({m.start, m.end - m.start});
+    places = difference(places, replaced);
+    const std::vector<Run> ahead = difference(runs, difference(runs, places));
+    missed.clear();
+    if (!ahead.empty()) send_round(ahead);
+    runs = difference(runs, difference(ahead, missed));
+  }
   const std::vector<Run> dropped = difference(sent, populated);
   Writer w;
   write_layout(w, now);

@@ -112,6 +112,7 @@ TEST(Offer, AnyMutationOfARealOneIsRefusedOrHarmless) {
   Writer w;
   w.num(kMoveWire), w.num<uint64_t>(99), w.text(Host::get().build()), w.num(g.key), w.num<uint64_t>(1 << 20);
   write_features(w, {"avx2", "sse2"});
+  Beacon().save(w);
   g.files.save(w);
   write_layout(w, layout_of(g.space, {{"/a/file", "hash", 4096, ""}}));
   const std::vector<std::byte> whole(w.view().begin(), w.view().end());

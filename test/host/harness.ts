@@ -63,6 +63,8 @@ export interface JobOptions {
   without?: string;
   /** Bytes that it may use. */
   memory?: number;
+  /** 'stream': pages go through sockets though all hosts are on one machine. */
+  moves?: 'stream';
 }
 
 /** What a host answers with when it was expected to say something else, or died. */
@@ -79,12 +81,13 @@ export class Host {
 
   constructor(
     readonly member: number,
-    { fault, without, memory }: JobOptions = {},
+    { fault, without, memory, moves }: JobOptions = {},
   ) {
     const env = {
       ...process.env,
       ...(fault ? { DMI_FAULT: fault } : {}),
       ...(without ? { DMI_HOST_WITHOUT: without } : {}),
+      ...(moves ? { DMI_HOST_MOVES: moves } : {}),
       ...(memory ? { DMI_HOST_MEMORY: `${memory}` } : {}),
     };
     this.child = spawn(HOST, [], { stdio: ['ignore', 'ignore', 'pipe', 'pipe'], env });

@@ -48,7 +48,10 @@ const CASES: [point: string, action: 'cut' | 'kill' | 'stall', end: End][] = [
   ['destination:running', 'stall', 'goes'],
 ];
 
-describe.concurrent('a move that breaks', () => {
+describe.concurrent.each([
+  ['through a socket', { moves: 'stream' as const }],
+  ['within one machine', {}],
+])('a move %s that breaks', (_way, how) => {
   it.each(CASES)('at %s, by %s: the thread %s', async (point, action, end) => {
     const log = guests.file('log');
     const go = guests.file('go');
@@ -59,6 +62,7 @@ describe.concurrent('a move that breaks', () => {
       argv: [log, `${STEPS}`, '2000', '8', go],
       threadMemory: 1 << 28,
       peerTimeout: 1,
+      ...how,
       each: atSource ? [{ fault }, {}] : [{}, { fault }],
     });
     try {

@@ -188,11 +188,14 @@ describe('a move that cannot be', () => {
   });
 });
 
-describe('a move that fails midway', () => {
+describe.each([
+  ['through a socket', { moves: 'stream' as const }],
+  ['within one machine', {}],
+])('a move %s that fails midway', (_way, how) => {
   const MIB = 256;
 
   it('because its destination is killed: the thread goes on where it was', async () => {
-    const { log, thread } = await stepping(300, 5000, MIB);
+    const { log, thread } = await stepping(300, 5000, MIB, how);
     const before = status(job.host(2).pid, 'VmRSS');
     const move = job.order(thread, 1, 2);
     await until('part of it to be there', () => status(job.host(2).pid, 'VmRSS') > before + 20 * 1024, 0);
@@ -204,7 +207,7 @@ describe('a move that fails midway', () => {
   });
 
   it('because its destination falls silent: the thread goes on, and stays single when that one wakes up', async () => {
-    const { log, thread } = await stepping(400, 10_000, MIB, { peerTimeout: 1 });
+    const { log, thread } = await stepping(400, 10_000, MIB, { ...how, peerTimeout: 1 });
     const before = status(job.host(2).pid, 'VmRSS');
     const move = job.order(thread, 1, 2);
     await until('part of it to be there', () => status(job.host(2).pid, 'VmRSS') > before + 20 * 1024, 0);

@@ -93,6 +93,7 @@ void move_wire() {
   Writer offer;  // what follows the build
   offer.num(g.key), offer.num<uint64_t>(1 << 20);
   write_features(offer, {"avx2", "sse2"});
+  Beacon().save(offer);
   g.files.save(offer);
   write_layout(offer, layout);
   put("move_wire", "offer", 0, offer.view());
@@ -109,12 +110,13 @@ void move_wire() {
     stream.num(type);
     for (auto b : body.view()) stream.num(static_cast<uint8_t>(b));
   };
-  frame(MoveMessage::Accept, id_only(7));
   frame(MoveMessage::Pages, {});
   stream.num(uint32_t{1}), stream.num(uint64_t{0x2000'0000'0000}), stream.num(uint64_t{4096});
   for (int i = 0; i < 512; i++) stream.num(uint64_t{7});
   stream.num(uint32_t{0});
-  frame(MoveMessage::Running, {});
+  frame(MoveMessage::Look, {});
+  stream.num(uint32_t{2}), stream.num(uint64_t{0x2000'0000'0000}), stream.num(uint64_t{4096}), stream.num(uint64_t{0x2000'0001'0000}), stream.num(uint64_t{8192});
+  stream.num(uint32_t{0});
   frame(MoveMessage::Abort, {});
   put("move_wire", "stream", 3, stream.view());
 }

@@ -60,7 +60,9 @@ void stream(std::span<const std::byte> bytes) {
   MoveStream in(ends[1], 1);
   std::vector<std::byte> body;
   for (int i = 0; i < 4; i++) {
-    if (in.receive(body) != MoveMessage::Pages) continue;
+    const MoveMessage type = in.receive(body);
+    if (type == MoveMessage::Look) in.receive_runs([](const Run& r) { if (r.size == 0 || ((r.start | r.size) & 4095)) abort(); });
+    if (type != MoveMessage::Pages) continue;
     uint64_t received = 0;
     in.receive_pages([](const Run& r) { return r.start >= kRegion && r.size <= kRegionSize && r.start - kRegion <= kRegionSize - r.size; }, true, received);
   }
