@@ -100,6 +100,7 @@ describe('a move that cannot be', () => {
     writeFileSync(`${file}.go`, '');
     await until('the thread to let go', () => job.output(thread).includes('free'));
     expect(await job.move(thread, 1, 2)).toMatchObject({ ok: true });
+    writeFileSync(`${file}.end`, '');
     expect((await job.exited(thread)).status).toBe(5);
     expect(lines(log)).toEqual(['0', '1', '2', '3', '4']);
   });
@@ -123,7 +124,7 @@ describe('a move that cannot be', () => {
       expect(moved).toMatchObject({ ok: false, code: 'refused', bytes: 0 });
       expect(moved.reason).toContain(file);
       expect(job.host(2).all('arrived')).toEqual([]);
-      writeFileSync(`${file}.go`, '');
+      for (const suffix of ['go', 'end']) writeFileSync(`${file}.${suffix}`, '');
       expect((await job.exited(thread)).status).toBe(5);
       expect(lines(log)).toEqual(['0', '1', '2', '3', '4']);
     },

@@ -1,4 +1,5 @@
-/* holds WHAT FILE LOG: holds something until FILE.go exists, then lets go and takes five more steps, each noted in LOG. */
+/* holds WHAT FILE LOG: holds something until FILE.go exists, then lets go and takes five more steps, each noted in LOG; the last
+ * when FILE.end exists. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdio.h>
@@ -14,8 +15,9 @@
 int main(int argc, char **argv) {
   if (argc < 4) return 99;
   const char *what = argv[1];
-  char go[4096];
+  char go[4096], end[4096];
   snprintf(go, sizeof go, "%s.go", argv[2]);
+  snprintf(end, sizeof end, "%s.end", argv[2]);
   int fd = -1, pair[2] = {-1, -1};
   char *map = NULL;
   struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
@@ -57,7 +59,8 @@ int main(int argc, char **argv) {
     FILE *log = fopen(argv[3], "a");
     fprintf(log, "%d\n", i);
     fclose(log);
-    usleep(60000);
+    usleep(2000);
+    if (i == 3) while (access(end, F_OK) != 0) usleep(2000);
   }
   return 5;
 }
