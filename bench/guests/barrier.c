@@ -1,4 +1,4 @@
-/* barrier-32-threads-2-nodes: DMI_local_barrier_sync by DMI_THREADS threads that the scheduler has spread over the nodes.
+/* barrier-32-threads-2-nodes (or 128-threads-1-node): DMI_local_barrier_sync by DMI_THREADS threads that the scheduler has spread over the nodes.
  * allreduce-32-threads-2-nodes: DMI_local_barrier_allreduce of one double by the same. The names follow the counts. */
 #include "dmi_api.h"
 
@@ -44,9 +44,10 @@ int64_t DMI_thread(int64_t addr) {
     char name[80];
     DMI_node_t array[64];
     BENCH_CHECK(DMI_nodes(array, &nodes, 64));
-    snprintf(name, sizeof name, "barrier-%d-threads-%d-nodes", pnum, nodes);
+    const char *plural = nodes == 1 ? "" : "s";
+    snprintf(name, sizeof name, "barrier-%d-threads-%d-node%s", pnum, nodes, plural);
     bench_report(name, bench_median(sync, ROUNDS), "ns");
-    snprintf(name, sizeof name, "allreduce-%d-threads-%d-nodes", pnum, nodes);
+    snprintf(name, sizeof name, "allreduce-%d-threads-%d-node%s", pnum, nodes, plural);
     bench_report(name, bench_median(reduce, ROUNDS), "ns");
   }
   return 0;

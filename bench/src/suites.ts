@@ -61,6 +61,7 @@ async function memory(): Promise<Result[]> {
     ...(await native('memory_bench', '--json')),
     ...(await native('directory_memory')),
     ...(await guest([...TWO_NODES, '-n', '32'], 'barrier')),
+    ...(await guest([...ONE_NODE, '-n', '128'], 'barrier')),
   ];
   const beside = against(pairs, new Baselines(baselines));
   const measured = [...ours, ...baselines.filter(m => m.name === 'tcp-round-trip-blocking')].map(beside);
