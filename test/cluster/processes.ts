@@ -61,6 +61,7 @@ export class Processes {
   readonly #agents = new Map<string, Command>();
   readonly #env: NodeJS.ProcessEnv;
   #runs = 0;
+  #apart = false;
   coordinator: Command | null = null;
 
   private constructor(more: NodeJS.ProcessEnv = {}) {
@@ -98,6 +99,13 @@ export class Processes {
   /** The coordinator's URL; with standbys, all of them. */
   get address(): string {
     return this.#env.DMI_ADDRESS ?? '';
+  }
+
+  /** Coordinators and agents as if each were on a machine of its own: none has a program that it was not sent. */
+  static apart(): Processes {
+    const cluster = new Processes();
+    cluster.#apart = true;
+    return cluster;
   }
 
   /** A directory and environment without any cluster, for `dmi run --local`. */
@@ -172,7 +180,11 @@ export class Processes {
   }
 
   #start(args: string[], events: string | null = null): Command {
-    const child = spawn(process.execPath, [DMI, ...args], { env: this.#env, stdio: ['ignore', 'pipe', 'pipe'] });
+    const own = this.#apart ? { DMI_CACHE_DIR: join(this.#dir, `machine-${this.#commands.length}`) } : {};
+    const child = spawn(process.execPath, [DMI, ...args], {
+      env: { ...this.#env, ...own },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     const command = new Command(child, events);
     this.#commands.push(command);
     return command;

@@ -238,6 +238,13 @@ describe('one clear line', () => {
       2,
       'dmi: a coordinator on 0.0.0.0 can be reached by others, so it needs a join token\n',
     ],
+    [['coordinator', '--store', 'redis://host'], 2, 'dmi: "redis://host" is not a store\n'],
+    [
+      ['coordinator', '--store', 'etcd://h', '--lease', '1'],
+      2,
+      "error: option '--lease <seconds>' argument '1' is invalid.",
+    ],
+    [['coordinator', '--store', 'etcd://h', '--store-user', 'u'], 2, 'dmi: there is no password for the user u of the'],
     [['nodes', '--token-file', '/nonexistent'], 2, 'dmi: cannot read the token from /nonexistent'],
   ])('for dmi %j', (args, status, line) => {
     const result = dmi(...args);

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import {
   asDmiError,
+  CHUNK,
   type CoordinatorBody,
   DmiError,
   defaultImageDir,
@@ -109,7 +110,8 @@ export class Agent {
       outcomes: () => this.#outcomes,
       onBody: body => this.#onBody(body),
       onUnnumbered: message => {
-        if (message.t === 'piece') this.#images.piece(message.hash, message.offset, message.total, message.data);
+        if (message.t === 'need') void this.#lend(message.hash, message.offset);
+        else if (message.t === 'piece') this.#images.piece(message.hash, message.offset, message.total, message.data);
         else this.#images.missing(message.hash, message.reason);
       },
       onBreak: () => {
@@ -173,6 +175,16 @@ export class Agent {
     const jobs = new Set([...this.#slots.keys(), ...this.#retained.keys()].map(key => key.split('/')[0]));
     this.#log.warn(
       `cannot leave without the coordinator: jobs ${[...jobs].join(', ')} are here; waiting for it (a second signal stops at once)`,
+    );
+  }
+
+  /** Gives a piece of an image to the coordinator, for another node. */
+  async #lend(hash: string, offset: number): Promise<void> {
+    const piece = await this.#images.store.read(hash, offset, CHUNK).catch(() => null);
+    this.#connection.answer(
+      piece
+        ? { t: 'piece', hash, offset, total: piece.total, data: piece.data }
+        : { t: 'no-piece', hash, reason: 'this node does not have it' },
     );
   }
 

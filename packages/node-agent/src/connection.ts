@@ -31,7 +31,7 @@ export interface ConnectionOptions {
   reports: () => HostReport[];
   outcomes: () => JobOutcome[];
   onBody: (body: CoordinatorBody) => void;
-  onUnnumbered: (message: Extract<ToAgent, { t: 'piece' | 'no-piece' }>) => void;
+  onUnnumbered: (message: Extract<ToAgent, { t: 'need' | 'piece' | 'no-piece' }>) => void;
   /** The connection is gone; what follows is `onBack` or `onLost`. */
   onBreak: () => void;
   /** Connected again. `fresh`: to a coordinator that does not know us any more. */
@@ -85,6 +85,11 @@ export class Connection {
 
   need(hash: string, offset: number): void {
     this.#peer?.send({ t: 'need', hash, offset });
+  }
+
+  /** Another node needs this of an image, and the coordinator does not have it. */
+  answer(message: Extract<FromAgent, { t: 'piece' | 'no-piece' }>): void {
+    this.#peer?.send(message);
   }
 
   close(): void {
@@ -185,6 +190,7 @@ export class Connection {
         if (body !== null) this.options.onBody(body);
         return;
       }
+      case 'need':
       case 'piece':
       case 'no-piece':
         this.options.onUnnumbered(message);

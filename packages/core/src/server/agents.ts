@@ -17,6 +17,7 @@ import {
 import { encode } from '../wire/codec.js';
 import { Link } from '../wire/link.js';
 import { CLOSE, type Peer } from '../wire/peer.js';
+import { ImageRelay, type PieceAnswer } from './image-relay.js';
 
 /** An agent, over however many connections. */
 interface Session {
@@ -43,6 +44,10 @@ export interface AgentsOptions {
 /** The agents' connections: joins, reconnects, beats, numbered messages, pieces of images. */
 export class Agents {
   readonly #sessions = new Map<string, Session>();
+  readonly #relay = new ImageRelay(
+    () => [...this.#sessions.values()].filter(({ peer }) => peer !== null).map(({ name }) => name),
+    (name, hash, offset) => this.#sessions.get(name)?.peer?.send({ t: 'need', hash, offset }),
+  );
   readonly #beats: NodeJS.Timeout;
   #lastBeat = performance.now();
 
@@ -66,6 +71,7 @@ export class Agents {
     peer.socket.on('close', () => {
       if (session?.peer !== to) return;
       session.peer = null;
+      this.#relay.gone(session.name);
       if (this.#sessions.get(session.name) === session)
         this.options.apply({ type: 'link-down', name: session.name, now: now() });
     });
@@ -152,17 +158,27 @@ export class Agents {
         return;
       }
       case 'need':
-        void this.#sendPiece(peer, message.hash, message.offset);
+        void this.#sendPiece(session.name, peer, message.hash, message.offset);
+        return;
+      case 'piece':
+        this.#relay.piece(session.name, message.hash, message.offset, message.total, message.data);
+        return;
+      case 'no-piece':
+        this.#relay.missing(session.name, message.hash);
         return;
       case 'join':
         throw new DmiError('malformed', 'agent message: "join" twice');
     }
   }
 
-  async #sendPiece(peer: Peer<ToAgent>, hash: string, offset: number): Promise<void> {
+  async #sendPiece(name: string, peer: Peer<ToAgent>, hash: string, offset: number): Promise<void> {
     const piece = await this.options.images.read(hash, offset, CHUNK).catch(() => null);
-    if (piece) peer.send({ t: 'piece', hash, offset, total: piece.total, data: piece.data });
-    else peer.send({ t: 'no-piece', hash, reason: 'the coordinator does not have it' });
+    const send = (found: PieceAnswer) => {
+      if (found) peer.send({ t: 'piece', hash, offset, total: found.total, data: found.data });
+      else peer.send({ t: 'no-piece', hash, reason: 'neither the coordinator nor any node has it' });
+    };
+    if (piece) send(piece);
+    else this.#relay.want(name, hash, offset, send);
   }
 
   #beat(): void {

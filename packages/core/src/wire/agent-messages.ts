@@ -139,8 +139,8 @@ export const coordinatorBody = v.variant('t', [
 export const agentFrame = v.object({ t: v.literal('frame'), s: f.count, body: agentBody });
 export const coordinatorFrame = v.object({ t: v.literal('frame'), s: f.count, body: coordinatorBody });
 
-export const fromAgent = v.variant('t', [join, beat, need, agentFrame]);
-export const toAgent = v.variant('t', [joined, refused, beat, piece, noPiece, coordinatorFrame]);
+export const fromAgent = v.variant('t', [join, beat, need, piece, noPiece, agentFrame]);
+export const toAgent = v.variant('t', [joined, refused, beat, need, piece, noPiece, coordinatorFrame]);
 
 export type NodeInfo = v.InferOutput<typeof nodeInfo>;
 export type JobOutcome = v.InferOutput<typeof jobOutcome>;
