@@ -1,5 +1,6 @@
 import { type DmiError, openStore, type Term, type Waiting } from '@dmi/core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Certificates } from './cluster/certificates.js';
 import { ETCD, Etcd } from './cluster/etcd.js';
 import { pause, until } from './cluster/processes.js';
 
@@ -124,6 +125,35 @@ describe.skipIf(!ETCD)('a store in etcd', () => {
       await etcd.disableAuth('root', 'secret');
     }
     expect(await etcd.read('/auth/records')).toEqual({ x: 1 });
+  });
+
+  it('may be reached over TLS, with certificates on both sides', async () => {
+    const certificates = new Certificates();
+    const ca = certificates.ca('ca');
+    const secure = await Etcd.start({ server: certificates.signed('etcd', ca, 'IP:127.0.0.1'), ca });
+    try {
+      const ours = certificates.signed('coordinator', ca, 'IP:127.0.0.1');
+      const open = (tls: { ca: string; cert?: string; key?: string }) =>
+        openStore(`etcds://${secure.host}/tls`, { leaseSeconds: 10, tls });
+      const term = await open({ ca: ca.cert, ...ours }).lead({ address: 'wss://a' }, () => {}, never);
+      term.put('x', 1);
+      await term.resign();
+      for (const tls of [{ ca: ca.cert }, { ca: certificates.ca('other').cert, ...ours }]) {
+        const stop = new AbortController();
+        const heard: Waiting[] = [];
+        const refused = open(tls).lead({ address: 'wss://b' }, news => heard.push(news), stop.signal);
+        await until('it does not get in', () => heard.length > 0);
+        expect(heard[0]?.problem).toMatchObject({ code: 'unreachable', hint: expect.stringContaining('--store-ca') });
+        stop.abort();
+        await expect(refused).rejects.toThrow();
+      }
+      const again = await open({ ca: ca.cert, ...ours }).lead({ address: 'wss://a' }, () => {}, never);
+      expect(again.records).toEqual(new Map([['x', 1]]));
+      await again.resign();
+    } finally {
+      await secure.remove();
+      certificates.remove();
+    }
   });
 });
 

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Certificate } from './certificates.js';
 
 /** Is Debian's etcd-server there? scripts/setup installs it. */
 export const ETCD = spawnSync('etcd', ['--version'], { stdio: 'ignore' }).status === 0;
@@ -15,6 +16,11 @@ async function freePort(): Promise<number> {
   return port;
 }
 
+export interface EtcdTls {
+  server: Certificate;
+  ca: Certificate;
+}
+
 /** An etcd of one member on loopback, with a directory of its own, that can be stopped and started again. */
 export class Etcd {
   readonly #dir = mkdtempSync(join(tmpdir(), 'dmi-etcd-'));
@@ -24,10 +30,13 @@ export class Etcd {
   private constructor(
     private readonly port: number,
     private readonly peerPort: number,
+    private readonly healthPort: number,
+    private readonly tls: EtcdTls | null,
   ) {}
 
-  static async start(): Promise<Etcd> {
-    const etcd = new Etcd(await freePort(), await freePort());
+  /** @param tls clients then connect with `etcds`, and show a certificate of the CA */
+  static async start(tls: EtcdTls | null = null): Promise<Etcd> {
+    const etcd = new Etcd(await freePort(), await freePort(), await freePort(), tls);
     await etcd.start();
     return etcd;
   }
@@ -38,7 +47,20 @@ export class Etcd {
   }
 
   async start(): Promise<void> {
-    const urls = { client: `http://${this.host}`, peer: `http://127.0.0.1:${this.peerPort}` };
+    const { tls } = this;
+    const urls = {
+      client: `http${tls ? 's' : ''}://${this.host}`,
+      peer: `http://127.0.0.1:${this.peerPort}`,
+      health: `http://127.0.0.1:${this.healthPort}`,
+    };
+    const secure = tls
+      ? [
+          ['--cert-file', tls.server.cert],
+          ['--key-file', tls.server.key],
+          ['--trusted-ca-file', tls.ca.cert],
+          ['--client-cert-auth'],
+        ]
+      : [];
     const child = spawn(
       'etcd',
       [
@@ -48,6 +70,8 @@ export class Etcd {
         ['--listen-peer-urls', urls.peer],
         ['--initial-advertise-peer-urls', urls.peer],
         ['--initial-cluster', `default=${urls.peer}`],
+        ['--listen-metrics-urls', urls.health],
+        ...secure,
       ].flat(),
       // Written for this test alone: it need not survive the machine.
       { stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, ETCD_UNSAFE_NO_FSYNC: 'true' } },
@@ -61,7 +85,7 @@ export class Etcd {
       ended = true;
     });
     for (let tries = 200; tries > 0; tries--) {
-      const answer = await fetch(`${urls.client}/health`).catch(() => null);
+      const answer = await fetch(`${urls.health}/health`).catch(() => null);
       if (answer?.ok) return;
       if (ended) throw new Error(`etcd has ended: ${this.#log}`);
       await new Promise(resolve => setTimeout(resolve, 100));

@@ -189,7 +189,9 @@ export class EtcdClient {
     const why = late ? 'no answer' : code === 'ECONNREFUSED' ? 'nothing listens there' : error.message;
     return new DmiError(late ? 'timeout' : 'unreachable', `cannot reach etcd at ${endpoint}: ${why}`, {
       object: endpoint,
-      hint: 'is it running? etcdctl endpoint health --endpoints=…',
+      hint: endpoint.startsWith('https:')
+        ? 'is it running, and are --store-ca, --store-cert and --store-key right?'
+        : 'is it running? etcdctl endpoint health --endpoints=…',
       cause: error,
     });
   }
