@@ -21,6 +21,7 @@
 namespace dmi::host {
 namespace {
 
+constexpr double kConnectTimeout = 10;       // seconds until a destination that does not answer is given up
 constexpr double kPauseTimeout = 20;         // seconds until a thread that does not come to rest is left alone
 constexpr uint64_t kLiveFrom = 4 << 20;      // bytes from which a thread runs on while they go over
 constexpr uint64_t kLiveEnough = 1 << 20;    // bytes left that are sent while it stands still
@@ -234,7 +235,7 @@ MoveOutcome Moves::send(ThreadKey thread, memory::MemberId to, bool self, std::s
   struct Unmark { Guest& g; ~Unmark() { g.moving = false; } } unmark{*g};
   if (self && !g->self_move) return failed("busy", "another move came first");
 
-  const int fd = host.member().open_stream(to, "move", {}, 10);
+  const int fd = host.member().open_stream(to, "move", {}, std::min(kConnectTimeout, host.config().peer_timeout));
   if (fd < 0) {
     if (self) {
       g->why_stayed = "node " + std::to_string(to) + " cannot be reached";

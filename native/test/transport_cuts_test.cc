@@ -1,4 +1,6 @@
 // Connections that break at any byte: frames are neither lost nor doubled nor out of order.
+#include <sys/epoll.h>
+
 #include "transport_peers.h"
 #include "transport_proxy.h"
 
@@ -61,14 +63,38 @@ TEST(TransportCuts, ABodyBeingReceivedToItsPlaceComesAgainWhole) {
   EXPECT_GE(b.sinks, 1);
 }
 
-TEST(TransportCuts, APeerThatDiesAndDoesNotComeBackIsUnreachable) {
+TEST(TransportCuts, APeerThatDiesAndDoesNotComeBackIsUnreachableAndSaidToBeSoAgain) {
   Node a(1, 0.5);
   auto b = std::make_unique<Node>(2);
   a.meet(*b);
   a.send(2, make_frame("x"));
   ASSERT_TRUE(eventually([&] { return b->count() == 1; }));
   b.reset();
-  EXPECT_TRUE(eventually([&] { return !a.unreachable(2).empty(); }, 5));
+  EXPECT_TRUE(eventually([&] { return !a.unreachable(2).empty(); }));
+  EXPECT_TRUE(eventually([&] { return a.reports(2) >= 3; }));
+}
+
+TEST(TransportCuts, AFrameThatGoesSlowlyIsProgressBeforeAnythingIsAcknowledged) {
+  int pair[2];
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
+  Fd near(pair[0]), far(pair[1]), epoll(epoll_create1(EPOLL_CLOEXEC));
+  epoll_event event{};
+  ASSERT_EQ(epoll_ctl(epoll.get(), EPOLL_CTL_ADD, near.get(), &event), 0);
+  std::atomic<uint64_t> received{0};
+  Sender sender(received);
+  sender.push(LinkKind::Engine, make_frame("large", std::string(8 << 20, 'z')));
+  ASSERT_TRUE(sender.attach(near.get(), epoll.get(), nullptr, 0));
+  sender.flush();
+  const auto before = sender.waiting_since();
+  ASSERT_NE(before, 0);
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));  // more than the coarse clock's tick
+  EXPECT_EQ(sender.waiting_since(), before);                   // nothing can be written: no progress
+  std::vector<char> some(1 << 20);
+  while (recv(far.get(), some.data(), some.size(), 0) > 0) {}
+  sender.unblock();
+  sender.flush();
+  EXPECT_GT(sender.waiting_since(), before);
+  EXPECT_TRUE(sender.unsent());
 }
 
 }  // namespace

@@ -56,6 +56,7 @@ class Node : public FrameHandler {
                    {[this](MemberId m, std::string_view why) {
                       std::lock_guard lock(mutex_);
                       unreachable_[m] = why;
+                      reports_[m]++;
                     },
                     [this](int fd, std::string_view service, MemberId from, std::span<const std::byte> extra) {
                       std::lock_guard lock(mutex_);
@@ -91,6 +92,10 @@ class Node : public FrameHandler {
     std::lock_guard lock(mutex_);
     auto at = unreachable_.find(m);
     return at == unreachable_.end() ? "" : at->second;
+  }
+  int reports(MemberId m) {
+    std::lock_guard lock(mutex_);
+    return reports_[m];
   }
   struct Stream {
     int fd;
@@ -134,6 +139,7 @@ class Node : public FrameHandler {
   std::vector<Received> fresh_;
   std::vector<std::string> logs_;
   std::map<MemberId, std::string> unreachable_;
+  std::map<MemberId, int> reports_;  // of unreachable
   std::vector<Stream> streams_;
   Transport transport_;
 };

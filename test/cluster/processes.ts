@@ -1,9 +1,10 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { ClusterEvent } from '@dmi/core';
+import type { Network } from '../../scripts/src/network.js';
 import { ROOT } from './guests.js';
 
 const DMI = join(ROOT, 'packages/cli/bin/dmi.js');
@@ -44,7 +45,7 @@ export class Command {
 
   /** What `--events` has written so far. */
   log(): ClusterEvent[] {
-    if (this.events === null) return [];
+    if (this.events === null || !existsSync(this.events)) return []; // the command is still starting
     const text = readFileSync(this.events, 'utf8');
     return text
       .slice(0, text.lastIndexOf('\n') + 1)
@@ -64,20 +65,33 @@ export class Processes {
   #apart = false;
   coordinator: Command | null = null;
 
-  private constructor(more: NodeJS.ProcessEnv = {}) {
+  private constructor(
+    more: NodeJS.ProcessEnv = {},
+    private readonly network: Network | null = null,
+  ) {
     const ours = Object.entries(process.env).filter(([name]) => !/^DMI_(TOKEN|ADDRESS|TLS_)/.test(name));
     this.#env = { ...Object.fromEntries(ours), NO_COLOR: '1', DMI_CACHE_DIR: this.#dir, ...more };
   }
 
   /** @param nodes names of the first agents */
-  static async start(nodes: readonly string[]): Promise<Processes> {
-    const cluster = new Processes();
+  static async start(nodes: readonly string[], ...flags: string[]): Promise<Processes> {
+    return await new Processes().#begin('127.0.0.1:0', nodes, flags);
+  }
+
+  /** The same on a network, which ends with the cluster: agents on machines of their names; all else on the machine `hub`. */
+  static async on(network: Network, nodes: readonly string[], ...flags: string[]): Promise<Processes> {
+    // The machines share a kernel: without this, threads would move past the network.
+    const cluster = new Processes({ DMI_TOKEN: 'a secret of the test', DMI_HOST_MOVES: 'stream' }, network);
+    return await cluster.#begin(`${network.address('hub')}:7070`, nodes, flags);
+  }
+
+  async #begin(listen: string, nodes: readonly string[], flags: readonly string[]): Promise<this> {
     try {
-      await cluster.coordinate('127.0.0.1:0');
-      await Promise.all(nodes.map(name => cluster.join(name)));
-      return cluster;
+      await this.coordinate(listen, ...flags);
+      await Promise.all(nodes.map(name => this.join(name)));
+      return this;
     } catch (error) {
-      await cluster.stop();
+      await this.stop();
       throw error;
     }
   }
@@ -114,18 +128,8 @@ export class Processes {
   }
 
   async join(name: string, ...flags: string[]): Promise<Command> {
-    const command = this.#start([
-      'agent',
-      '--name',
-      name,
-      '--cores',
-      '1',
-      '--memory',
-      '256M',
-      '--log-level',
-      'warn',
-      ...flags,
-    ]);
+    const size = ['--cores', '1', '--memory', '256M', '--log-level', 'warn'];
+    const command = this.#start(['agent', '--name', name, ...size, ...flags], null, name);
     await command.firstLine();
     this.#agents.set(name, command);
     return command;
@@ -145,7 +149,8 @@ export class Processes {
 
   /** A command that ends soon. */
   dmi(...args: string[]): Outcome {
-    return spawnSync(process.execPath, [DMI, ...args], {
+    const [command, ...rest] = this.#command(args, 'hub');
+    return spawnSync(command, rest, {
       encoding: 'utf8',
       env: this.#env,
       timeout: 60_000,
@@ -175,16 +180,26 @@ export class Processes {
   async stop(): Promise<void> {
     for (const { child } of this.#commands)
       if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL');
+    this.network?.remove();
     await Promise.all(this.#commands.map(({ ended }) => ended));
     rmSync(this.#dir, { recursive: true, force: true });
   }
 
-  #start(args: string[], events: string | null = null): Command {
+  /** A command that runs beside the test, without events. */
+  begin(...args: string[]): Command {
+    return this.#start(args);
+  }
+
+  /** `dmi` with these arguments, on a machine if there is a network. */
+  #command(args: readonly string[], machine: string): [string, ...string[]] {
+    const command: [string, ...string[]] = [process.execPath, DMI, ...args];
+    return this.network?.on(machine, command) ?? command;
+  }
+
+  #start(args: string[], events: string | null = null, machine = 'hub'): Command {
+    const [program, ...rest] = this.#command(args, machine);
     const own = this.#apart ? { DMI_CACHE_DIR: join(this.#dir, `machine-${this.#commands.length}`) } : {};
-    const child = spawn(process.execPath, [DMI, ...args], {
-      env: { ...this.#env, ...own },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
+    const child = spawn(program, rest, { env: { ...this.#env, ...own }, stdio: ['ignore', 'pipe', 'pipe'] });
     const command = new Command(child, events);
     this.#commands.push(command);
     return command;

@@ -1,6 +1,6 @@
 /* An ordinary program, started N times: says what it is at, in order, from private memory of every kind that must move with it.
  *   steps STEPS MILLISECONDS [STATUS]     each rank takes STEPS steps, MILLISECONDS apart, and exits with STATUS if it is rank 1
- *   steps FILE MILLISECONDS               as many as it takes until FILE is there */
+ *   steps FILE MILLISECONDS [0 MIB]       as many as it takes until FILE is there; with MIB of heap instead of one */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,12 +14,13 @@ int main(int argc, char **argv) {
   int steps = argc > 1 ? atoi(argv[1]) : 3, ms = argc > 2 ? atoi(argv[2]) : 0, status = argc > 3 ? atoi(argv[3]) : 0;
   const char *rank = getenv("DMI_RANK"), *size = getenv("DMI_SIZE");
   if (!rank || !size) return 99;
-  char *heap = malloc(1 << 20);
-  memset(heap, atoi(rank) + 1, 1 << 20);
+  long bytes = (argc > 4 ? atol(argv[4]) : 1) << 20;
+  char *heap = malloc(bytes);
+  memset(heap, atoi(rank) + 1, bytes);
   int onstack = 3000;
   for (int i = 0; file ? access(file, F_OK) != 0 : i < steps; i++) {
     global++, local++, onstack++;
-    for (int k = 0; k < 1 << 20; k += 4096)
+    for (long k = 0; k < bytes; k += 4096)
       if (heap[k] != atoi(rank) + 1) return 98;
     if (global != 1001 + i || local != 2001 + i || onstack != 3001 + i) return 97;
     printf("rank %s of %s step %d\n", rank, size, i);

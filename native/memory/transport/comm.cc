@@ -17,6 +17,7 @@ namespace {
 constexpr int64_t kTick = 50 * kMillisecond;       // while there is, or lately was, traffic
 constexpr int64_t kCalm = kSecond;                 // without traffic for so long: no timer at all
 constexpr int64_t kQuietTick = 2 * kMillisecond;   // while when_quiet() waits
+constexpr int64_t kStall = kSecond;                // a tick so late means that nothing of this process ran
 constexpr int64_t kFirstBackoff = 5 * kMillisecond;
 constexpr int64_t kLastBackoff = kSecond;
 
@@ -84,15 +85,15 @@ void Transport::administer(Peer& p, int64_t now) {
   if (due) connect(p);
   const auto timeout = static_cast<int64_t>(config_.peer_timeout * 1e9);
   const int64_t waiting = p.link == LinkState::Up ? p.sender.waiting_since() : p.down_since;
-  if (waiting && now - waiting > timeout && !p.reported) {
-    p.reported = true;
+  if (waiting && now - std::max({waiting, p.reported, stalled_until_}) > timeout) {
+    p.reported = now;
     const auto why = p.link == LinkState::Up     ? std::string("connected, but does not answer")
                      : !p.last_failure.empty()   ? p.last_failure
                                                  : std::string("no connection");
     log(40, "member " + std::to_string(p.id) + " is unreachable: " + why);
     if (events_.unreachable) events_.unreachable(p.id, why);
   }
-  if (!waiting) p.reported = false;
+  if (!waiting) p.reported = 0;
 }
 
 void Transport::connect(Peer& p) {
@@ -199,6 +200,8 @@ void Transport::retry_later(Peer& p, int64_t now, int64_t at_least) {
 // Every kTick while there is traffic: acknowledges what no answer has acknowledged, and looks at time-outs.
 void Transport::tick(int64_t now) {
   if (active_.exchange(false)) last_active_ = now;
+  // This process did not run (it was stopped, or its machine): what others answered meanwhile has not been read yet.
+  if (now - next_tick_ > kStall) stalled_until_ = now;
   bool quiet = true;
   for (auto* p : peers()) {
     if (p->gone) continue;

@@ -30,7 +30,7 @@ struct Transport::Peer {
   int64_t retry_at = 0;
   int64_t backoff = 0;
   int64_t down_since = 0;  // 0: connected, or nobody wants a connection
-  bool reported = false;   // unreachable was called for this outage
+  int64_t reported = 0;    // when unreachable was last called; it is again, every time-out, while the outage lasts
   std::string last_failure;
 
   // rx as a scoped lock that a callback under it may meet again.

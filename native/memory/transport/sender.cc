@@ -126,6 +126,7 @@ void Sender::advance(size_t bytes) {
   const size_t control = std::min(bytes, control_left_);
   control_left_ -= control;
   bytes -= control;
+  progress_ns_ = coarse_ns();  // a large frame on a slow network is under way for long before anything of it is acknowledged
   while (bytes > 0) {
     const size_t left = entries_[next_].size() - offset_;
     if (bytes < left) {

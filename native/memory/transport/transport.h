@@ -128,7 +128,7 @@ class Transport {
   std::function<void()> quiet_;
   std::vector<std::function<void()>> deferred_;
   std::atomic<bool> want_quiet_{false};
-  int64_t last_active_ = 0, next_tick_ = 0;  // communication thread only
+  int64_t last_active_ = 0, next_tick_ = 0, stalled_until_ = 0;  // communication thread only
 
   // Peers with frames that flush_soon() put off.
   std::atomic<bool> holding_{false};

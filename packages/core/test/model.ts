@@ -68,6 +68,9 @@ export class Model {
   #nextNode = 1;
   #nextJob = 1;
 
+  /** Pairs of nodes, like `n1 n2`, that do not reach each other. */
+  readonly cuts = new Set<string>();
+
   /** @param options luck false: no move fails; store: a coordinator that is started anew finds what the last one left */
   constructor(
     private readonly dice: Dice,
@@ -388,6 +391,10 @@ export class Model {
     }
     const peer = this.hosts.get(`${host.job}/${to}`);
     if (!peer) {
+      answer('unreachable');
+      return;
+    }
+    if (this.cuts.has(`${host.node} ${peer.node}`) || this.cuts.has(`${peer.node} ${host.node}`)) {
       answer('unreachable');
       return;
     }

@@ -59,7 +59,12 @@ export function runCommand(program: Command): void {
       size,
       1 << 30,
     )
-    .option('--peer-timeout <seconds>', 'after how long a silent node is reported', seconds, 30)
+    .option(
+      '--peer-timeout <seconds>',
+      'how long memory operations wait for a node that does not answer; then the job fails',
+      seconds,
+      30,
+    )
     .addOption(
       new Option(
         '--balance <policy>',

@@ -6,6 +6,7 @@ import { inOrder } from './deadline.js';
 import { isSelective } from './destinations.js';
 import { goesByLoad } from './measure.js';
 import { avoids, extraHost, startMove } from './moves.js';
+import { detour, isSevered } from './severed.js';
 import type { Host, Job, Thread } from './state.js';
 import type { Tx } from './tx.js';
 
@@ -95,9 +96,11 @@ function shiftThreads(tx: Tx, job: Job, from: Place, to: Host, wanted: number): 
       if (left === 0 || source.leaving >= limit) break;
       const thread = job.threads.get(id);
       if (!thread || thread.move !== null || !mayMove(tx, thread, from.load.open)) continue;
-      const target = avoids(tx, thread, to) && to.node !== null ? extraHost(tx, job, thread, to.node) : to;
+      const way = !isSevered(tx, job, source, to) ? to : from.load.open ? null : detour(tx, job, thread, source);
+      if (!way) continue;
+      const target = avoids(tx, thread, way) && way.node !== null ? extraHost(tx, job, thread, way.node) : way;
       if (!target || target.coming >= limit) continue;
-      startMove(tx, job, thread, target, cause, { collision: target !== to });
+      startMove(tx, job, thread, target, cause, { collision: target !== way });
       left--;
     }
   }

@@ -4,6 +4,7 @@ import type { PlannedMove, Snapshot } from '../plan/snapshot.js';
 import { inOrder } from './deadline.js';
 import { isSelective, whyNotThere } from './destinations.js';
 import { avoids, extraHost, keepStranded, startMove } from './moves.js';
+import { detour, isSevered } from './severed.js';
 import { takeSnapshot } from './snapshot.js';
 import { type Job, mainHost } from './state.js';
 import type { Tx } from './tx.js';
@@ -19,9 +20,11 @@ export function carryOut(tx: Tx, job: Job): void {
     const from = thread && job.hosts.get(thread.member);
     const to = mainHost(job, name);
     if (!thread || !from || !to || from.leaving >= limit) continue;
-    const target = avoids(tx, thread, to) ? extraHost(tx, job, thread, name) : to;
+    const way = !isSevered(tx, job, from, to) ? to : cause === 'drain' ? detour(tx, job, thread, from) : null;
+    if (!way) continue;
+    const target = avoids(tx, thread, way) && way.node !== null ? extraHost(tx, job, thread, way.node) : way;
     if (!target || target.coming >= limit) continue;
-    startMove(tx, job, thread, target, cause === 'drain' ? 'drain' : job.balanceCause, { collision: target !== to });
+    startMove(tx, job, thread, target, cause === 'drain' ? 'drain' : job.balanceCause, { collision: target !== way });
   }
   if (isSelective(job, tx.now)) holdStranded(tx, job, snapshot);
   wakeForHeld(tx, job);

@@ -3,13 +3,14 @@ import { noteRate } from './deadline.js';
 import { bar, noteFull } from './destinations.js';
 import { spawnHost } from './hosts.js';
 import { advanceMove } from './lifecycle.js';
+import { sever } from './severed.js';
 import type { Host, Job, Move, Thread, Waiter } from './state.js';
 import { relocate } from './threads.js';
 import type { Tx } from './tx.js';
 
-/** How long an address range that was taken, or a peer that did not answer, is avoided, ms. */
+/** How long a host where an address range was taken, or that refused, is avoided, ms. */
 const AVOID_COLLISION = 60_000;
-const AVOID_UNREACHABLE = 5_000;
+const AVOID_REFUSED = 5_000;
 /** How long a node is left alone after it had no memory for a thread, ms. */
 const AVOID_FULL = 2_000;
 const RETRY_PINNED = 2_000;
@@ -71,7 +72,7 @@ export function abandonMovesTo(tx: Tx, job: Job, host: Host): void {
     const reason = `the extra host for thread ${move.thread} did not start`;
     if (move.waiter) tx.refuse(move.waiter, 'host', reason);
     const thread = job.threads.get(move.thread);
-    if (thread) setBack(tx, job, thread, move.to, 'unreachable', reason);
+    if (thread) setBack(tx, job, thread, move.to, 'refused', reason);
   }
 }
 
@@ -166,8 +167,10 @@ function setBack(tx: Tx, job: Job, thread: Thread, to: number, code: string, rea
   if (code === 'pinned') {
     thread.pinned = reason;
     thread.retryAt = tx.now + RETRY_PINNED;
-  } else if (code === 'unreachable' || code === 'refused') {
-    thread.avoid.set(to, tx.now + AVOID_UNREACHABLE);
+  } else if (code === 'unreachable') {
+    sever(tx, job, thread.member, to);
+  } else if (code === 'refused') {
+    thread.avoid.set(to, tx.now + AVOID_REFUSED);
   }
   if (job.balanceAt === null || job.balanceAt > thread.retryAt) job.balanceAt = thread.retryAt;
 }

@@ -16,6 +16,7 @@ export function addNode(tx: Tx, name: string, info: NodeInfo): Node {
     state: 'active',
     link: 'up',
     downSince: null,
+    upSince: tx.now,
     joinedAt: tx.now,
     wantsLeave: null,
     drainStartedAt: null,

@@ -71,6 +71,8 @@ export interface Node {
   link: 'up' | 'down';
   /** Since when the connection is gone; null while it is up. */
   downSince: number | null;
+  /** Since when it is up, if it is. */
+  upSince: number;
   joinedAt: number;
   /** The agent has asked to leave; granted as soon as the last-node rule allows. */
   wantsLeave: string | null;
@@ -143,6 +145,8 @@ export interface Job {
   held: Set<string>;
   /** Threads that are recorded as kept. */
   recorded: Set<string>;
+  /** Pairs of hosts that did not reach each other when a thread was to be moved (see severed.ts); until when to go by it. */
+  severed: Map<string, number>;
   /** Requests that wait for its end. */
   waiters: Waiter[];
   /** Set while the job is `recovering`. */
@@ -208,7 +212,7 @@ export interface Thread {
   kept: boolean;
   /** When it was last moved to where it is. */
   movedAt: number;
-  /** Members it cannot go to, because their address range is taken or they do not answer; until when. */
+  /** Members it cannot go to, because its address range is taken there or they would not have it; until when. */
   avoid: Map<number, number>;
 }
 
@@ -275,6 +279,7 @@ export function newJob(id: string, spec: JobSpec, key: Uint8Array, owner: string
     excluded: new Map(),
     held: new Set(),
     recorded: new Set(),
+    severed: new Map(),
     waiters: [],
     recovery: null,
     ended: new Set(),

@@ -13,6 +13,7 @@ import { addNode, nodeDead, settleDrains } from './nodes.js';
 import { reconcile } from './reconcile.js';
 import { adoptHosts, settleRecovery } from './recover.js';
 import * as requests from './requests.js';
+import { onUnreachable } from './severed.js';
 import type { Cluster, Host, Job, Node } from './state.js';
 import { faultReason, onArrived, onExited, onStarted } from './threads.js';
 import { Tx } from './tx.js';
@@ -115,6 +116,7 @@ function setLink(tx: Tx, node: Node, link: 'up' | 'down'): void {
   if (node.link === link) return;
   node.link = link;
   node.downSince = link === 'down' ? tx.now : null;
+  if (link === 'up') node.upSince = tx.now;
   tx.publish({ event: 'link', node: node.name, state: link });
   const grace = tx.cluster.settings.graceMs / 1000;
   if (link === 'down')
@@ -190,10 +192,7 @@ function onHost(tx: Tx, job: Job, host: Host, message: FromHost): void {
       endJob(tx, job, 'failed', null, `on node ${host.node}: ${message.reason}`);
       return;
     case 'unreachable':
-      tx.log(
-        'warn',
-        `job ${job.id}: member ${host.member} on ${host.node} cannot reach member ${message.member}: ${message.reason}`,
-      );
+      onUnreachable(tx, job, host, message);
       return;
     case 'report':
       onReport(tx, job, host, message);
