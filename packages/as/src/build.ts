@@ -81,6 +81,8 @@ async function compile(
         ...[
           ...C_FLAGS,
           '-O3',
+          // Every call has its frame: recursion without end is found as such, and stacks are whole.
+          '-fno-optimize-sibling-calls',
           '-w',
           '-static-pie',
           `-I${work}`,

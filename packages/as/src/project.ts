@@ -1,5 +1,5 @@
 import { mkdir, readdir, readFile, realpath, writeFile } from 'node:fs/promises';
-import { basename, join, relative, resolve } from 'node:path';
+import { basename, join, relative, resolve, sep } from 'node:path';
 import { DmiError, VERSION } from '@dmi/core';
 import { PACKAGE } from './places.js';
 
@@ -18,7 +18,9 @@ export async function createProject(directory: string): Promise<string[]> {
   }
   await mkdir(root, { recursive: true });
   // Where this package is: an editor finds it without anything being installed.
-  const library = relative(await realpath(root), await realpath(PACKAGE));
+  const at = await realpath(PACKAGE);
+  const library = relative(await realpath(root), at);
+  const installed = at.split(sep).includes('node_modules'); // and not in a checkout, which no registry has
   const name =
     basename(root)
       .toLowerCase()
@@ -36,7 +38,7 @@ export async function createProject(directory: string): Promise<string[]> {
       version: '0.0.1',
       private: true,
       scripts: { start: 'dmi run --local 4 -n 16 job.ts', build: 'dmi build job.ts -o job', check: 'tsc -p .' },
-      devDependencies: { '@dmi/as': VERSION, '@dmi/cli': VERSION },
+      ...(installed ? { devDependencies: { '@dmi/as': VERSION, '@dmi/cli': VERSION } } : {}),
     }),
   };
   for (const [file, text] of Object.entries(files)) await writeFile(join(root, file), text);
