@@ -183,8 +183,34 @@ describe('elasticity', () => {
     await cluster.settled({ n1: 0, n2: 2 });
     await pause(1_000);
     expect(await cluster.threads()).toEqual({ n1: 0, n2: 2 });
-    await expect(cluster.client.move('0.9', 'n2')).rejects.toMatchObject({ code: 'not-found' });
     await job.cancel();
+  });
+
+  it('refuses moves that cannot be in one line that says why, and leaves the threads alone', async () => {
+    cluster = await TestCluster.start(2);
+    const { client } = cluster;
+    const { job } = await cluster.submit(2, 'until,exit=0', { FAKE_BUSY: '1' }, { balance: 'none' });
+    await cluster.settled({ n1: 1, n2: 1 });
+    const refusal = (thread: string, node: string) =>
+      client.move(thread, node).then(
+        () => null,
+        ({ code, message }) => ({ code, message }),
+      );
+    expect(await refusal('0.9', 'n2')).toMatchObject({ code: 'not-found', message: expect.stringContaining('0.9') });
+    expect(await refusal('0.1', 'n9')).toMatchObject({ code: 'not-found', message: expect.stringContaining('n9') });
+    expect(await client.move('0.1', 'n1')).toMatchObject({ from: 'n1', to: 'n1', bytes: 0 }); // it is there
+    // Its host says that it is busy, once; what was asked for meanwhile is refused at once.
+    const both = await Promise.all([refusal('0.1', 'n2'), refusal('0.1', 'n2')]);
+    expect(both).toContainEqual({ code: 'busy', message: 'thread 0.1 is being moved already' });
+    expect(both).toContainEqual({
+      code: 'refused',
+      message: expect.stringMatching(/^thread 0\.1 did not move to n2: [^\n]+$/),
+    });
+    expect(await cluster.threads()).toEqual({ n1: 1, n2: 1 });
+    cluster.go();
+    expect(await job.done).toMatchObject({ state: 'done', status: 0 });
+    await cluster.until('the end', event => event.event === 'job' && event.state === 'done');
+    expect(await refusal('0.1', 'n2')).toMatchObject({ code: 'not-found', message: expect.stringContaining('0.1') });
   });
 
   it('does not use a node with another build of dmi-host for the job, and goes on', async () => {
