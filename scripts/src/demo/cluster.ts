@@ -1,5 +1,4 @@
-import { execFile } from 'node:child_process';
-import { promisify } from 'node:util';
+import type { Network } from '../network.js';
 import { Child } from './child.js';
 import { DMI } from './paths.js';
 
@@ -10,15 +9,17 @@ export async function stopClusters(): Promise<void> {
   await Promise.all([...running].map(cluster => cluster.stop()));
 }
 
-/** A coordinator and its agents, each a process of its own on loopback, started and stopped as a user would. */
+/** A coordinator and its agents, each a process of its own, on loopback or on machines of a network, started and stopped as a user would. */
 export class Cluster {
   readonly #agents = new Map<string, Child>();
   readonly #coordinator: Child;
-  readonly address: string;
 
-  private constructor(coordinator: Child, address: string) {
+  private constructor(
+    coordinator: Child,
+    readonly address: string,
+    readonly network: Network | null,
+  ) {
     this.#coordinator = coordinator;
-    this.address = address;
   }
 
   /** The agents that were started and have not left. */
@@ -26,52 +27,47 @@ export class Cluster {
     return [...this.#agents.keys()];
   }
 
-  static async start(): Promise<Cluster> {
+  /** @param network has a machine `hub`, for the coordinator and for commands, and one for each agent that will join */
+  static async start(network: Network | null = null): Promise<Cluster> {
     let found: (address: string) => void = () => {};
     const address = new Promise<string>(resolve => {
       found = resolve;
     });
-    const coordinator = new Child('dmi coordinator', process.execPath, [DMI, 'coordinator', '--port', '0'], line => {
+    const listen = `${network?.address('hub') ?? '127.0.0.1'}:0`;
+    const [program, ...args] = on(network, 'hub', ['coordinator', '--listen', listen, '--log-level', 'warn']);
+    const coordinator = new Child('dmi coordinator', program, args, line => {
       const match = /wss?:\/\/[^\s"]+/.exec(line);
       if (match) found(match[0]);
     });
-    const cluster = new Cluster(coordinator, await Promise.race([address, coordinator.failsEarly()]));
+    const cluster = new Cluster(coordinator, await Promise.race([address, coordinator.failsEarly()]), network);
     running.add(cluster);
     return cluster;
   }
 
   /** Starts an agent with one core's worth of threads and waits until the coordinator has it. */
   async join(name: string): Promise<void> {
-    const args = [DMI, 'agent', '--join', this.address, '--name', name, '--cores', '1'];
-    const agent = new Child(`dmi agent ${name}`, process.execPath, args, () => {});
-    this.#agents.set(name, agent);
-    const deadline = performance.now() + 30_000;
-    while (performance.now() < deadline) {
-      if (!agent.running) await agent.failsEarly();
-      if ((await this.#nodes()).includes(name)) return;
-      await new Promise(resolve => setTimeout(resolve, 200));
-    }
-    throw new Error(`agent ${name} has not joined ${this.address} within 30 s\n${agent.lastWords()}`);
-  }
-
-  /** Names of the nodes that the coordinator knows. */
-  async #nodes(): Promise<string[]> {
-    const { stdout } = await promisify(execFile)(process.execPath, [
-      DMI,
-      'nodes',
-      '-o',
-      'json',
-      '--address',
+    const [program, ...args] = on(this.network, name, [
+      'agent',
+      '--join',
       this.address,
+      '--name',
+      name,
+      '--cores',
+      '1',
     ]);
-    const rows: unknown = JSON.parse(stdout);
-    return Array.isArray(rows) ? rows.map(row => String((row as { name: unknown }).name)) : [];
+    let joined: () => void = () => {};
+    const first = new Promise<void>(resolve => {
+      joined = resolve;
+    });
+    const agent = new Child(`dmi agent ${name}`, program, args, () => joined()); // it prints its name
+    this.#agents.set(name, agent);
+    await Promise.race([first, agent.failsEarly()]);
   }
 
   /** `dmi drain NODE`: returns when the node has given everything away and left. */
   async drain(name: string): Promise<void> {
-    const args = [DMI, 'drain', name, '--address', this.address];
-    const command = new Child(`dmi drain ${name}`, process.execPath, args, () => {});
+    const [program, ...args] = on(this.network, 'hub', ['drain', name, '--address', this.address]);
+    const command = new Child(`dmi drain ${name}`, program, args, () => {});
     const code = await command.ended;
     if (code !== 0) throw new Error(`dmi drain ${name} gave ${code}\n${command.lastWords()}`);
     await this.#agents.get(name)?.stop(10);
@@ -94,4 +90,10 @@ export class Cluster {
     await Promise.all([...this.#agents.values()].map(agent => agent.stop(5)));
     await this.#coordinator.stop(5);
   }
+}
+
+/** `dmi` with these arguments, on a machine if there is a network. */
+export function on(network: Network | null, machine: string, args: readonly string[]): [string, ...string[]] {
+  const command: [string, ...string[]] = [process.execPath, DMI, ...args];
+  return network?.on(machine, command) ?? command;
 }

@@ -12,6 +12,8 @@ export interface RunOptions {
   /** Iterations the run is expected to take; null while nobody knows. */
   readonly expected: number | null;
   readonly steps: readonly Step[];
+  /** Hears of every line of progress. */
+  readonly onProgress?: (iteration: number) => void;
 }
 
 /** Runs the job on a cluster, changing the cluster as `steps` say, and shows how it goes. */
@@ -27,7 +29,7 @@ export async function run(cluster: Cluster, screen: Screen, options: RunOptions)
     fail = reject;
   });
   const job = runFem({
-    address: cluster.address,
+    cluster,
     deck,
     threads,
     output,
@@ -38,6 +40,7 @@ export async function run(cluster: Cluster, screen: Screen, options: RunOptions)
         screen.say(`${line.dof.toLocaleString('en')} degrees of freedom, ${line.threads} threads`);
       if (line.kind !== 'progress') return;
       at = line;
+      options.onProgress?.(line.iteration);
       const next = pending[0];
       if (next && expected !== null && line.iteration >= next.at * expected) {
         pending.shift();

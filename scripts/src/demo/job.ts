@@ -1,7 +1,8 @@
 import { createReadStream, existsSync, rmSync, statSync } from 'node:fs';
 import { Child } from './child.js';
+import { type Cluster, on } from './cluster.js';
 import { type FemLine, parseFemLine } from './fem-output.js';
-import { DMI, FEM } from './paths.js';
+import { FEM } from './paths.js';
 import { parseEvent, type RunEvent } from './run-log.js';
 
 export interface JobResult {
@@ -15,7 +16,7 @@ export interface JobResult {
 }
 
 export interface JobOptions {
-  readonly address: string;
+  readonly cluster: Cluster;
   readonly deck: string;
   readonly threads: number;
   /** The results' path without its suffix: .vtu, .dat and .solution are written. */
@@ -29,13 +30,14 @@ export interface JobOptions {
 
 /** Runs the FEM program through `dmi run` and follows its lines and events until it has ended. */
 export async function runFem(options: JobOptions): Promise<JobResult> {
-  const { address, deck, threads, output, eventsFile } = options;
+  const { cluster, deck, threads, output, eventsFile } = options;
   let result: Extract<FemLine, { kind: 'result' }> | undefined;
   rmSync(eventsFile, { force: true }); // of an earlier run
   const started = performance.now();
-  const run = ['run', '--address', address, '-n', String(threads), '--events', eventsFile];
+  const run = ['run', '--address', cluster.address, '-n', String(threads), '--events', eventsFile];
   const program = [FEM, deck, '--out', output, '--solution', `${output}.solution`];
-  const job = new Child('dmi run', process.execPath, [DMI, ...run, '--', ...program], text => {
+  const [command, ...args] = on(cluster.network, 'hub', [...run, '--', ...program]);
+  const job = new Child('dmi run', command, args, text => {
     watchdog.refresh();
     const line = parseFemLine(text);
     if (line?.kind === 'result') result = line;
