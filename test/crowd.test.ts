@@ -1,4 +1,5 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { Guests } from './cluster/guests.js';
 import { Processes, until } from './cluster/processes.js';
@@ -18,13 +19,16 @@ const kibibytes = (pid: number): number =>
 describe('a crowd', () => {
   it('of short threads, one after the other, leaves no trace', async () => {
     cluster = await Processes.start(['a']);
-    const job = cluster.run('-n', '1', guests.build('crowd', '-static-pie'), 'one-by-one', `${SHORT}`);
+    const go = join(guests.dir, 'crowd-go');
+    const job = cluster.run('-n', '1', guests.build('crowd', '-static-pie'), 'one-by-one', `${SHORT}`, go);
     await until('a tenth', () => job.stdout.includes(`${SHORT / 10} threads`), 60);
     const [host] = cluster.hosts();
     const early = { mappings: mappings(host as number), rss: kibibytes(host as number) };
+    writeFileSync(`${go}.1`, '');
     await until('all', () => job.stdout.includes(`\n${SHORT} threads`), Math.max(120, SHORT / 500));
     expect(mappings(host as number)).toBeLessThanOrEqual(early.mappings + 20);
     expect(kibibytes(host as number)).toBeLessThan(early.rss + 2048);
+    writeFileSync(`${go}.2`, '');
     expect((await job.ended).status).toBe(0);
   });
 

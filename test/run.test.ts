@@ -1,3 +1,5 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { Guests } from './cluster/guests.js';
 import { Processes, running, until } from './cluster/processes.js';
@@ -80,6 +82,26 @@ describe('dmi run', () => {
     const errors = byRank(stderr, /^(\d) (\d+) err$/);
     for (const rank of ['0', '1', '2', '3']) expect(errors.get(rank)).toHaveLength(400);
     expect(status).toBe(0);
+  });
+
+  it('shows where a live thread is in its program, from anywhere', async () => {
+    cluster = await Processes.start(['a', 'b']);
+    const go = join(guests.dir, 'stack-go');
+    const job = cluster.run('-n', '2', guests.build('steps', '-g'), go, '50');
+    await until('both run', () => job.stdout.includes('rank 0') && job.stdout.includes('rank 1'));
+    for (const { thread, node } of cluster.json<{ thread: string; node: string }[]>('ps')) {
+      const { stdout, stderr, status } = cluster.dmi('stack', thread);
+      expect(status, stderr).toBe(0);
+      expect(stdout).toMatch(
+        new RegExp(`^thread ${thread.replace('.', '\\.')} on ${node}, (sleeping|running), is in\n`),
+      );
+      expect(stdout).toMatch(/^ {2}#\d+ 0x[0-9a-f]+ main\+0x[0-9a-f]+ \(/m);
+    }
+    const nobody = cluster.dmi('stack', '7.7');
+    expect(nobody).toMatchObject({ status: 2, stdout: '' });
+    expect(nobody.stderr).toContain('7.7');
+    writeFileSync(go, '');
+    expect((await job.ended).status).toBe(0);
   });
 
   it('names thread, signal, address and symbol when a guest crashes; the other job and the agents go on', async () => {

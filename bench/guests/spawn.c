@@ -1,5 +1,6 @@
 /* spawn-1: one thread created, brought to DMI_thread, ended and joined. spawn-1-to-main: until its first instruction of
- * ours. spawn-15: 15 threads created, then all joined. spawn-1000-live: 1,000 threads alive in one host at the same time, per thread, until the last has started. */
+ * ours. spawn-15: 15 threads created, then all joined, in a host where
+ * threads have ended before; spawn-15-cold: threads with a stack of a size that none had before, so each begins from nothing. spawn-1000-live: 1,000 threads alive in one host at the same time, per thread, until the last has started. */
 #include "dmi_api.h"
 
 #include "bench_guest.h"
@@ -19,6 +20,15 @@ int64_t DMI_thread(int64_t addr) {
     BENCH_CHECK(DMI_watch(addr + (int64_t)offsetof(struct shared, open), sizeof closed, &closed, &opened, NULL));
   }
   return started_at;
+}
+
+static double create_and_join_few(int32_t here, int64_t stack) { /* ticks */
+  DMI_thread_t threads[FEW];
+  int64_t started_at;
+  uint64_t start = ticks();
+  for (int k = 0; k < FEW; k++) BENCH_CHECK(DMI_create(&threads[k], here, DMI_NULL, stack ? stack + k * 4096 : 0, NULL));
+  for (int k = 0; k < FEW; k++) BENCH_CHECK(DMI_join(threads[k], &started_at, NULL));
+  return (double)(ticks() - start);
 }
 
 void DMI_main(int argc, char **argv) {
@@ -41,15 +51,10 @@ void DMI_main(int argc, char **argv) {
   bench_report("spawn-1-to-main", bench_median(to_main, ONE_BY_ONE), "ns");
 
   static double few[FEW_TIMES];
-  for (int i = 0; i < FEW_TIMES; i++) {
-    DMI_thread_t threads[FEW];
-    int64_t started_at;
-    uint64_t start = ticks();
-    for (int k = 0; k < FEW; k++) BENCH_CHECK(DMI_create(&threads[k], here, DMI_NULL, 0, NULL));
-    for (int k = 0; k < FEW; k++) BENCH_CHECK(DMI_join(threads[k], &started_at, NULL));
-    few[i] = (double)(ticks() - start) * ns;
-  }
+  for (int i = 0; i < FEW_TIMES; i++) few[i] = create_and_join_few(here, 0) * ns;
   bench_report("spawn-15", bench_median(few, FEW_TIMES), "ns");
+  for (int i = 0; i < FEW_TIMES; i++) few[i] = create_and_join_few(here, (1 << 20) + i * FEW * 4096) * ns;
+  bench_report("spawn-15-cold", bench_median(few, FEW_TIMES), "ns");
 
   int64_t addr, zero = 0, started = 0, one = 1, result;
   static DMI_thread_t threads[AT_ONCE];

@@ -57,6 +57,13 @@ enum dmi_gate_nr {
   /* 11 is free */
   DMI_G_SERVE = 12,  /* args: struct dmi_gate_function*: (function role only) block until there is a DMI_function call to
                         run, answering the previous one */
+  DMI_G_READY = 13,  /* args unused: the C library is set up and nothing of the program has run yet. What the host finds now it may
+                        give to a later thread as its beginning */
+  /* args of all: struct dmi_gate_share*. Memory shared between threads of one host. */
+  DMI_G_EXPORT = 14,    /* name, ptr, size: others may import it; pins the caller */
+  DMI_G_WITHDRAW = 15,  /* name: no longer */
+  DMI_G_IMPORT = 16,    /* thread, name -> ptr, size; pins the caller */
+  DMI_G_GIVE_BACK = 17, /* ptr: as imported */
   DMI_G_CALLS        /* number of calls */
 };
 
@@ -100,6 +107,13 @@ struct dmi_gate_migrate {
   struct dmi_gate_thread thread;
   int32_t dmi_id;
   int32_t migrated; /* out: 1 if it moved */
+};
+
+struct dmi_gate_share {
+  const char *name; /* NUL-terminated, 1 to 255 bytes */
+  void *ptr;
+  int64_t size; /* bytes */
+  struct dmi_gate_thread thread;
 };
 
 struct dmi_gate_node {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <mutex>
+#include <utility>
 
 #include "error.h"
 #include "platform.h"
@@ -175,6 +176,7 @@ int64_t AddressSpace::brk(uint64_t addr) {
     if (r == MAP_FAILED) return static_cast<int64_t>(brk_);
     insert(old_end, Area{new_end, PROT_READ | PROT_WRITE, false, nullptr, 0});
   } else if (new_end < old_end) {
+    touch(new_end, old_end - new_end);
     if (reserve_again(new_end, old_end - new_end) != 0) return static_cast<int64_t>(brk_);
     cut(new_end, old_end);
   }
@@ -197,6 +199,7 @@ int64_t AddressSpace::map(uint64_t addr, uint64_t size, int prot, int flags, int
     if (at == 0 || !contains(at, size) || !free_range(at, at + size)) at = find_gap(size);
     if (at == 0) return -ENOMEM;
   }
+  touch(at, size);
   const bool anonymous = flags & MAP_ANONYMOUS;
   // MAP_SHARED anonymous memory has nobody to be shared with (a guest cannot fork); a shared file is shared only when it
   // is writable, otherwise a private mapping shows the same bytes.
@@ -217,6 +220,7 @@ int64_t AddressSpace::unmap(uint64_t addr, uint64_t size) {
   if ((addr & (kPage - 1)) || size == 0) return -EINVAL;
   size = page_up(size);
   if (!contains(addr, size)) return -EINVAL;
+  touch(addr, size);
   const int64_t r = reserve_again(addr, size);
   if (r == 0) cut(addr, addr + size);
   return r;
@@ -233,6 +237,7 @@ int64_t AddressSpace::protect(uint64_t addr, uint64_t size, int prot) {
     if (!area) return -ENOMEM;
     a = area->end;
   }
+  touch(addr, size);
   if (mprotect(ptr(addr), size, prot & ~(PROT_GROWSDOWN | PROT_GROWSUP)) != 0) return -errno;
   for (uint64_t a = addr; a < addr + size;) {
     uint64_t start = 0;
@@ -278,6 +283,8 @@ int64_t AddressSpace::remap(uint64_t old_addr, uint64_t old_size, uint64_t new_s
     new_addr = find_gap(new_size);
     if (new_addr == 0) return -ENOMEM;
   }
+  touch(old_addr, old_size);
+  touch(new_addr, new_size);
   void* r = mremap(ptr(old_addr), old_size, new_size, MREMAP_MAYMOVE | MREMAP_FIXED, ptr(new_addr));
   if (r == MAP_FAILED) {
     const int e = errno;
@@ -293,7 +300,70 @@ int64_t AddressSpace::remap(uint64_t old_addr, uint64_t old_size, uint64_t new_s
 
 int64_t AddressSpace::advise(uint64_t addr, uint64_t size, int advice) {
   if (!contains(addr, page_up(size))) return -ENOMEM;
+  touch(addr, page_up(size));
   return madvise(ptr(addr), size, advice) != 0 ? -errno : 0;
+}
+
+// ---- regions that are used again -------------------------------------------------------------------------------------
+
+bool AddressSpace::seal() {
+  if (extents_.size() != 1) return false;
+  if (std::any_of(areas_.begin(), areas_.end(), [](const auto& a) { return a.second.shared_write; })) return false;
+  sealed_ = areas_;
+  sealed_brk_ = brk_;
+  sealed_size_ = extents_.front().size;
+  broken_ = false;
+  return true;
+}
+
+void AddressSpace::touch(uint64_t start, uint64_t size) {
+  if (broken_ || sealed_.empty()) return;
+  auto it = sealed_.lower_bound(start);
+  if (it != sealed_.begin() && std::prev(it)->second.end > start) --it;
+  broken_ = it != sealed_.end() && it->first < start + size;
+}
+
+bool AddressSpace::unseal() {
+  if (sealed_.empty() || broken_ || extents_.size() != 1 || extents_.front().size != sealed_size_) return false;
+  for (const auto& [start, area] : areas_)
+    for (uint64_t at = start; at < area.end;) {
+      auto next = sealed_.upper_bound(at);
+      if (next != sealed_.begin() && std::prev(next)->second.end > at) {
+        at = std::prev(next)->second.end;
+        continue;
+      }
+      const uint64_t end = next == sealed_.end() ? area.end : std::min(area.end, next->first);
+      if (reserve_again(at, end - at) != 0) return false;
+      at = end;
+    }
+  areas_ = sealed_;
+  uint64_t mapped = 0;
+  for (const auto& [start, area] : areas_) mapped += area.end - start;
+  mapped_ = mapped;
+  brk_ = sealed_brk_;
+  return true;
+}
+
+void AddressSpace::keep(uint64_t start, uint64_t size) {
+  uint64_t from = 0;
+  const Area* area = sealed_.empty() ? nullptr : find(start, &from);
+  if (!area) return;
+  Area kept = *area;
+  kept.end = start + size;
+  kept.offset += start - from;
+  sealed_.emplace(start, std::move(kept));
+}
+
+void AddressSpace::take(AddressSpace& from) {
+  std::scoped_lock hold(extents_lock_, from.extents_lock_);
+  zone_ = from.zone_;
+  extents_ = std::exchange(from.extents_, {});
+  areas_ = std::exchange(from.areas_, {});
+  mapped_ = from.mapped_.exchange(0);
+  brk_start_ = from.brk_start_, brk_ = from.brk_;
+  stack_low_ = from.stack_low_, stack_high_ = from.stack_high_;
+  sealed_ = std::exchange(from.sealed_, {});
+  sealed_brk_ = from.sealed_brk_, sealed_size_ = from.sealed_size_, broken_ = from.broken_;
 }
 
 }  // namespace dmi::host

@@ -62,6 +62,13 @@ class AddressSpace {
   int64_t remap(uint64_t old_addr, uint64_t old_size, uint64_t new_size, int flags, uint64_t new_addr);
   int64_t advise(uint64_t addr, uint64_t size, int advice);
 
+  // A region that is used again (warm.h). seal() remembers what is mapped; false: it cannot be brought back to that later.
+  bool seal();
+  // Unmaps what came since. False: what was there then has been changed, or the region has grown; it may still be released.
+  bool unseal();
+  void keep(uint64_t start, uint64_t size);  // the host's own addition to a sealed space
+  void take(AddressSpace& from);             // this one is empty, and so is the other then
+
   // Loader and mover.
   void set_brk(uint64_t start, uint64_t now) { brk_start_ = start; brk_ = now; }
   uint64_t brk_start() const { return brk_start_; }
@@ -85,6 +92,7 @@ class AddressSpace {
   void cut(uint64_t start, uint64_t end);     // removes [start,end) from areas_, splitting
   void insert(uint64_t start, Area area);     // cut, then add, merging anonymous neighbours
   bool free_range(uint64_t start, uint64_t end) const;
+  void touch(uint64_t start, uint64_t size);  // a guest's call changes what is mapped there
 
   Zone zone_;
   mutable SpinLock extents_lock_;  // against extents_copy() only
@@ -93,6 +101,10 @@ class AddressSpace {
   std::map<uint64_t, Area> areas_;
   uint64_t brk_start_ = 0, brk_ = 0;
   uint64_t stack_low_ = 0, stack_high_ = 0;
+
+  std::map<uint64_t, Area> sealed_;  // what was mapped at seal()
+  uint64_t sealed_brk_ = 0, sealed_size_ = 0;
+  bool broken_ = false;              // the guest has changed one of them
 };
 
 }  // namespace dmi::host

@@ -38,6 +38,7 @@ void Arrival::reserve(const std::vector<Extent>& extents) {
     if (from >= e.base + e.size) continue;
     const Extent fresh{from, e.base + e.size - from};
     int error = reserve_at(fresh.base, fresh.size);
+    if (error == EEXIST && Host::get().warm().make_way(fresh)) error = reserve_at(fresh.base, fresh.size);
     if (error == EEXIST && Host::get().moves().wait_for_leaving(fresh)) error = reserve_at(fresh.base, fresh.size);
     if (error) {
       space_.adopt(zone_, have);  // given back with the guest

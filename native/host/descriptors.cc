@@ -17,6 +17,16 @@ int64_t size_of(int fd) {
   struct stat st;
   return fd >= 0 && fstat(fd, &st) == 0 ? st.st_size : 0;
 }
+
+bool is_kind(int fd, FileKind kind) {
+  struct stat st;
+  if (fstat(fd, &st) != 0) return false;
+  return kind == FileKind::Regular ? S_ISREG(st.st_mode) : kind == FileKind::Directory ? S_ISDIR(st.st_mode) : S_ISCHR(st.st_mode);
+}
+
+const char* name_of(FileKind kind) {
+  return kind == FileKind::Regular ? "a regular file" : kind == FileKind::Directory ? "a directory" : "a character device";
+}
 }
 
 OpenFile::~OpenFile() {
@@ -106,8 +116,12 @@ void Descriptors::load(Reader& r) {
     f->what = r.text();
     if (!r.ok()) break;
     if (f->kind == FileKind::Regular || f->kind == FileKind::Directory || f->kind == FileKind::Device) {
-      f->real = ::open(Host::get().resolve_bundle(f->path).c_str(), (f->flags & ~(O_CREAT | O_EXCL | O_TRUNC)) | O_CLOEXEC);
+      // What has that name here may be something else, and nobody waits for a named pipe's other end.
+      constexpr int kNeverAgain = O_CREAT | O_EXCL | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY);
+      f->real = ::open(Host::get().resolve_bundle(f->path).c_str(), (f->flags & ~kNeverAgain) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
       if (f->real < 0) throw Error("refused", "the thread has " + f->path + " open, which this node cannot open: " + strerror(errno));
+      if (!is_kind(f->real, f->kind)) throw Error("refused", "the thread has " + f->path + " open, which is something else on this node than " + name_of(f->kind));
+      if (!(f->flags & O_NONBLOCK)) fcntl(f->real, F_SETFL, fcntl(f->real, F_GETFL) & ~O_NONBLOCK);
       if (f->kind == FileKind::Regular && ((offset <= size && size_of(f->real) < offset) || lseek(f->real, offset, SEEK_SET) != offset))
         throw Error("refused", "the thread is at byte " + std::to_string(offset) + " of " + f->path + ", of which this node's copy has only " +
                                    std::to_string(size_of(f->real)));

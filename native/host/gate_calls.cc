@@ -117,6 +117,11 @@ Next Host::gate_call(Worker& w, Guest& g, int64_t nr, void* args) {
         return bad_pointer();
       return result(nodes(a));
     }
+    case DMI_G_EXPORT: case DMI_G_WITHDRAW: case DMI_G_IMPORT: case DMI_G_GIVE_BACK: {
+      auto* a = static_cast<dmi_gate_share*>(args);
+      return usable(g, a) ? share(g, nr, a) : bad_pointer();
+    }
+    case DMI_G_READY: warm_.take_snapshot(g); return result(0);
     case DMI_G_SERVE: {
       auto* a = static_cast<dmi_gate_function*>(args);
       return usable(g, a) ? serve_function(g, a) : bad_pointer();
@@ -388,6 +393,25 @@ void Host::wake(Guest& g, int64_t result) {
   g.lock.unlock();
   if (paused) scheduler_.on_paused(g);
   else scheduler_.make_ready(g);
+}
+
+// ---- memory shared between threads of this host ----------------------------------------------------------------------
+
+Next Host::share(Guest& g, int64_t nr, dmi_gate_share* a) {
+  const auto done = [&](const Sharing::Answer& answer) {
+    g.context.result = answer.error ? fail(g, answer.error, answer.why) : 0;
+    return Next::Continue;
+  };
+  if (nr == DMI_G_GIVE_BACK) return done(sharing_.give_back(g, a->ptr));
+  std::string name;
+  if (!Sharing::name_of(g, a->name, name)) return done({EFAULT, "the name is not in the thread's memory"});
+  if (nr == DMI_G_EXPORT) return done(sharing_.export_memory(g, name, a->ptr, a->size));
+  if (nr == DMI_G_WITHDRAW) return done(sharing_.withdraw(g, name));
+  const auto key = static_cast<ThreadKey>(static_cast<uint32_t>(a->thread.dmi_id)) << 32 | static_cast<uint32_t>(a->thread.thread_id);
+  SharedMemory memory;
+  const Sharing::Answer answer = sharing_.import_memory(g, find(key), thread_name(key), name, memory);
+  if (!answer.error) a->ptr = memory.start, a->size = memory.size;
+  return done(answer);
 }
 
 // ---- nodes -----------------------------------------------------------------------------------------------------------

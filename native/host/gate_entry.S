@@ -46,6 +46,8 @@ dmi_gate_system_call:
         mov %rbp, %rsi
         xor %edx, %edx                  # not dispatched
         call dmi_switch_out
+        .globl dmi_gate_system_call_back
+dmi_gate_system_call_back:
         mov %rax, (%rbp)
         mov $kVectorMask, %eax
         xor %edx, %edx

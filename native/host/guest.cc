@@ -2,7 +2,12 @@
 
 #include <cstdio>
 
+#include "warm.h"
+
 namespace dmi::host {
+
+Guest::Guest() = default;
+Guest::~Guest() = default;
 
 const char* name(State s) {
   switch (s) {
@@ -21,6 +26,7 @@ std::string Guest::why_pinned() const {
   if (!pinned.empty()) return pinned;
   for (const auto& [start, area] : space.areas())
     if (area.shared_write) return "maps " + (area.file ? area.file->path : "a file") + " shared and writable";
+  if (const std::string shares = Sharing::why_pinned(*this); !shares.empty()) return shares;
   return files.pinned();
 }
 

@@ -14,6 +14,7 @@
 #pragma once
 #include <atomic>
 #include <list>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -25,6 +26,7 @@
 #include "cpu_features.h"
 #include "descriptors.h"
 #include "hot_sites.h"
+#include "sharing.h"
 #include "spin.h"
 
 namespace dmi::host {
@@ -40,6 +42,7 @@ enum class Rest : uint8_t { Run, Resume, Wait, Sleep };
 
 struct Guest;
 struct Worker;
+class Snapshot;
 
 // An engine operation on behalf of a guest. `args` is where the guest asked: the result is written there.
 struct Pending {
@@ -55,6 +58,8 @@ struct Pending {
 };
 
 struct Guest {
+  Guest();
+  ~Guest();
   Context context;
   ThreadKey key = 0;          // dmi_id << 32 | thread_id: stable for life
   int32_t role = DMI_ROLE_MAIN;
@@ -96,6 +101,12 @@ struct Guest {
   std::atomic<uint64_t> cpu_ticks{0}; // time-stamp counter ticks in which it ran (not the host on its behalf)
   uint64_t system_calls = 0;
   HotSites sites;
+  std::unique_ptr<Snapshot> snapshot;  // what its region is to hold for the next thread; see warm.h
+  uint64_t ready_sp = 0;              // where it stood then
+  uint64_t process_id_at = 0;         // where its C library keeps process_id(); 0: unknown
+  std::map<std::string, SharedMemory> exports;  // both: guarded by Sharing, and read at rest
+  std::vector<Import> imports;
+  std::atomic<bool> lent{false};                // others have imported memory of it
   uint64_t moves = 0;
   std::atomic<bool> moving{false};    // a mover has it
   std::atomic<bool> in_doubt{false};  // sent whole: it may run elsewhere by now, and here it is not to be found
@@ -104,6 +115,7 @@ struct Guest {
   int32_t dmi_id() const { return static_cast<int32_t>(key >> 32); }
   int32_t thread_id() const { return static_cast<int32_t>(key & 0xffffffff); }
   std::string name() const { return std::to_string(dmi_id()) + "." + std::to_string(thread_id()); }
+  int64_t process_id() const { return (static_cast<int64_t>(dmi_id()) << 16 | (thread_id() & 0xffff)) + 100; }
   // Why it cannot move now; empty: it can. At rest only.
   std::string why_pinned() const;
 };

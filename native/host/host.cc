@@ -15,6 +15,7 @@
 #include "layout.h"
 #include "moves.h"
 #include "platform.h"
+#include "signals.h"
 #include "symbols.h"
 #include "syscalls.h"
 #include "unwind.h"
@@ -83,7 +84,7 @@ const char* operation_name(memory::OpKind kind) {
   return "?";
 }
 
-// The program under the name it was started by: here it is a copy named after its content.
+// Here the program is a copy named after its content.
 std::string with_program_name(std::string text, const JobConfig& config) {
   const auto last = [](const std::string& path) { return path.substr(path.rfind('/') + 1); };
   const std::string copy = "(" + last(config.program) + ")", name = "(" + last(config.argv.empty() ? config.program : config.argv[0]) + ")";
@@ -157,6 +158,7 @@ void Host::begin(JobConfig config) {
   fast_member = member_.get();
   map_gate();
 
+  watch_host_faults([this](const HostFault& f) { fault_in_host(f); });
   scheduler_.on_paused = [this](Guest&) {
     std::lock_guard hold(pause_mutex_);
     pause_wake_.notify_all();
@@ -256,7 +258,20 @@ std::string Host::no_room() {
   std::unique_lock hold(guests_mutex_);
   const size_t threads = guests_.size();
   hold.unlock();
-  return map_budget_.refusal(threads);
+  const size_t warm = warm_.size();
+  std::string why = map_budget_.refusal(threads + warm);
+  if (!why.empty() && warm_.clear()) why = map_budget_.refusal(threads);
+  return why;
+}
+
+void Host::load_in(const LoadRequest& load, Guest& g) {
+  try {
+    load_program(load, g.space, g.context);
+  } catch (const Error&) {
+    if (!warm_.clear()) throw;  // what it holds may be what was missing: addresses, mappings
+    g.space.release();
+    load_program(load, g.space, g.context);
+  }
 }
 
 std::shared_ptr<Guest> Host::start_guest(const StartRequest& request) {
@@ -285,7 +300,8 @@ std::shared_ptr<Guest> Host::start_guest(const StartRequest& request) {
   load.argv = config_.argv;
   load.env = config_.env;
   load.env.insert(load.env.end(), request.extra_env.begin(), request.extra_env.end());
-  load_program(load, g->space, g->context);
+  const bool revived = thread && !request.main && request.extra_env.empty() && warm_.revive(*g, load.stack);
+  if (!revived) load_in(load, *g);
   insert(g);
   if (request.role != DMI_ROLE_FUNCTION) {
     nlohmann::json started = {{"t", "started"}, {"thread", g->name()}, {"by", nullptr}, {"movable", true}};
@@ -343,19 +359,24 @@ Next Host::serve(Worker& w, Guest& g) {
 Next Host::finish(Worker&, Guest& g, int status) {
   if (g.role == DMI_ROLE_FUNCTION) fatal("the instance that runs DMI_function ended with status " + std::to_string(status));
   output_.flush(g.key);
+  sharing_.end(g);
   const ThreadKey key = g.key;
-  nlohmann::json exited = {{"t", "exited"}, {"thread", g.name()}, {"status", status}, {"result", std::to_string(g.result)}, {"main", g.main}, {"moves", g.moves}};
-  if (g.has_event) {
-    auto* op = new memory::Op;
-    op->kind = memory::OpKind::EventSet;
-    op->target = op->thread = g.key;
-    op->value = g.result;
-    if (member_->submit(op)) delete op;
-  }
+  const int64_t result = g.result;
+  const bool awaited = g.has_event;
+  nlohmann::json exited = {{"t", "exited"}, {"thread", g.name()}, {"status", status}, {"result", std::to_string(result)}, {"main", g.main}, {"moves", g.moves}};
   g.lock.lock();
   g.state = State::Done;
   const bool idle = std::all_of(g.async.begin(), g.async.end(), [](const auto& p) { return p->done; });
   g.lock.unlock();
+  // If not idle, the last of its operations lets it go: at any time from here on.
+  if (idle) warm_.recycle(g);  // before it is joined, so that who joins one thread and creates the next needs one region
+  if (awaited) {
+    auto* op = new memory::Op;
+    op->kind = memory::OpKind::EventSet;
+    op->target = op->thread = key;
+    op->value = result;
+    if (member_->submit(op)) delete op;
+  }
   scheduler_.on_paused(g);
   control_.send(exited);
   if (idle) forget(key);
@@ -387,6 +408,23 @@ Next Host::fault(Worker& w, Guest& g) {
   scheduler_.on_paused(g);
   control_.send({{"t", "fault"}, {"thread", g.name()}, {"signal", signal}, {"address", hex(f.address)}, {"pc", hex(f.pc)}, {"symbol", symbol}, {"text", text}});
   return Next::Gone;  // the region stays as it is: the job is over
+}
+
+std::string Host::named(std::string text) const { return with_program_name(std::move(text), config_); }
+
+void Host::fault_in_host(const HostFault& f) {
+  std::string who = "a thread";
+  for (const auto& g : guests())
+    for (const Extent& e : g->space.extents_copy())
+      if (f.address >= e.base && f.address - e.base < e.size) who = "thread " + g->name();
+  const char* abbrev = sigabbrev_np(f.signal);
+  const std::string signal = abbrev ? std::string("SIG") + abbrev : std::to_string(f.signal);
+  const std::string text = who + " on " + config_.node + " died of " + signal + " at address " + hex(f.address) +
+                           ", which the host touched on its behalf (a system call or a DMI call): it is mapped, but has nothing behind it, such as a "
+                           "file that has become shorter";
+  nlohmann::json message = {{"t", "fault"}, {"signal", signal}, {"address", hex(f.address)}, {"pc", hex(f.pc)}, {"symbol", ""}, {"text", text}};
+  message["thread"] = who == "a thread" ? nlohmann::json() : nlohmann::json(who.substr(7));
+  control_.send(message);
 }
 
 // ---- pausing ---------------------------------------------------------------------------------------------------------

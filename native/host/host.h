@@ -21,6 +21,7 @@
 #include "map_budget.h"
 #include "output.h"
 #include "scheduler.h"
+#include "warm.h"
 
 namespace dmi::host {
 
@@ -61,6 +62,7 @@ struct StartRequest {
 };
 
 class Moves;
+struct HostFault;
 void run_in_helper(std::function<void()> work);  // a pool of threads for what may block (offload.cc)
 
 class Host {
@@ -76,6 +78,7 @@ class Host {
   Control& control() { return control_; }
   Moves& moves() { return *moves_; }
   Departure& departure() { return departure_; }
+  WarmPool& warm() { return warm_; }
   const std::string& build() const { return build_; }
 
   // ---- threads (any host thread)
@@ -94,6 +97,7 @@ class Host {
   Next gate_call(Worker& w, Guest& g, int64_t nr, void* args);
   Next finish(Worker& w, Guest& g, int status);                     // the guest has ended
   Next fault(Worker& w, Guest& g);
+  void fault_in_host(const HostFault& f);                           // the host touched memory of a guest that has nothing behind it
   Next block(Guest& g);                                             // Running -> Blocked, unless already completed
   void wake(Guest& g, int64_t result);                              // Blocked -> Ready (or Paused)
   int64_t fail(Guest& g, int error, std::string sentence);          // remembers the sentence; gives -error
@@ -110,12 +114,14 @@ class Host {
   std::string resolve_bundle(const std::string& path) const;  // what to open for a path a guest names
   std::string bundle_hash(const std::string& path) const;
   nlohmann::json report();
+  std::string named(std::string text) const;  // the program under the name it was started by
 
  private:
   Next operate(Guest& g, dmi_gate_op* args);
   Next wait_handle(Guest& g, dmi_gate_wait* args, bool block);
   Next create(Guest& g, dmi_gate_create* args);
   Next migrate(Guest& g, dmi_gate_migrate* args);
+  Next share(Guest& g, int64_t nr, dmi_gate_share* args);
   Next serve_function(Guest& g, dmi_gate_function* args);
   bool serve_next(dmi_gate_function& args);  // fills in the next call; false: none
   int64_t nodes(dmi_gate_nodes* args);
@@ -131,6 +137,7 @@ class Host {
   void asynchronous_done(Pending& p);
   void resume_operation(Pending& p);
   void await_first_view();
+  void load_in(const LoadRequest& load, Guest& g);
   bool come_to_rest(Guest& g);  // one try; true: Paused and settled
 
   JobConfig config_;
@@ -143,6 +150,8 @@ class Host {
   Output output_;
   Departure departure_;
   MapBudget map_budget_;
+  WarmPool warm_;
+  Sharing sharing_;
 
   mutable std::mutex guests_mutex_;
   std::unordered_map<ThreadKey, std::shared_ptr<Guest>> guests_;

@@ -36,8 +36,11 @@ bool is_stub_page(const AddressSpace& space, uint64_t page) {
 }
 
 bool make_stub_page(AddressSpace& space, uint64_t page) {
-  return space.map(page, kPage, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0, nullptr) == static_cast<int64_t>(page) &&
-         poke(space, page, kMark, sizeof kMark);
+  if (space.map(page, kPage, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0, nullptr) != static_cast<int64_t>(page) ||
+      !poke(space, page, kMark, sizeof kMark))
+    return false;
+  space.keep(page, kPage);
+  return true;
 }
 
 // A free slot that `site` can reach; 0: none. Which slots are taken is read from the page itself, which may have moved here.

@@ -10,6 +10,7 @@
 #include "build_id.h"
 #include "cpu_features.h"
 #include "host.h"
+#include "inspect.h"
 #include "layout.h"
 #include "moves.h"
 
@@ -68,6 +69,22 @@ void start(const json& m) {
   Host::get().start_guest(r);
 }
 
+// Answered by a report about nothing else. Pausing and naming take their time: in a helper.
+void tell_stack(const json& m) {
+  run_in_helper([query = m.value("query", json()), name = m["stack"].get<std::string>()] {
+    Host& host = Host::get();
+    json answer = {{"thread", name}, {"text", nullptr}, {"why", nullptr}};
+    try {
+      const auto g = host.find(parse_thread(name));
+      if (!g) throw Error("gone", "it is not on this host (it has ended, or moved)");
+      answer["text"] = stack_of(*g);
+    } catch (const Error& e) {
+      answer["why"] = e.what();
+    }
+    host.control().send({{"t", "report"}, {"query", query}, {"threads", json::array()}, {"stack", answer}});
+  });
+}
+
 void dispatch(const json& m) {
   Host& host = Host::get();
   const auto t = m["t"].get<std::string>();
@@ -83,6 +100,7 @@ void dispatch(const json& m) {
     else if (t == "start") start(m);
     else if (t == "move") host.moves().command(m.at("move").get<std::string>(), parse_thread(m.at("thread").get<std::string>()), m.at("to").get<int>());
     else if (t == "drain") host.departure().ask();
+    else if (t == "query" && m.contains("stack") && m["stack"].is_string()) tell_stack(m);
     else if (t == "query") {
       json r = host.report();
       r["t"] = "report";

@@ -3,10 +3,14 @@
 #include "signals.h"
 
 #include <errno.h>
+#include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <ucontext.h>
+
+#include <atomic>
+#include <thread>
 
 #include "layout.h"
 #include "platform.h"
@@ -61,12 +65,24 @@ void write_hex(uint64_t v) {
   raw_syscall(SYS_write, 2, reinterpret_cast<long>(buf), 18);
 }
 
+HostFault host_fault;
+std::atomic<int> fault_known{0};
+sem_t host_fault_seen;
+
 void on_fault(int signal, siginfo_t* info, void* u) {
   auto* uc = static_cast<ucontext_t*>(u);
   const auto* regs = uc->uc_mcontext.gregs;
   const uint64_t gs = read_gs();
   Worker* w = gs ? static_cast<Worker*>(reinterpret_cast<WorkerBase*>(gs)) : nullptr;
   const bool guest = in_zone(static_cast<uint64_t>(regs[REG_RIP])) || in_zone(static_cast<uint64_t>(regs[REG_RSP]));
+  // The host at work for a guest, in memory of the guest that is mapped and has nothing behind it. What it was in the middle of
+  // stays so: this kernel thread goes no further, and another says what has happened.
+  if (!guest && in_zone(reinterpret_cast<uint64_t>(info->si_addr)) && fault_known == 0) {
+    fault_known = 1;
+    host_fault = {signal, reinterpret_cast<uint64_t>(info->si_addr), static_cast<uint64_t>(regs[REG_RIP])};
+    sem_post(&host_fault_seen);
+    while (true) raw_syscall(SYS_pause);
+  }
   if (!w || !w->context || !guest) {  // the host's own fault: nothing can be saved
     write_text("dmi-host: fatal signal in the host itself: pc ");
     write_hex(static_cast<uint64_t>(regs[REG_RIP]));
@@ -99,6 +115,15 @@ void install_signal_handlers() {
   handle(SIGSYS, on_system_call, 0);
   handle(kPreemptSignal, on_preempt, 0);
   for (int s : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP}) handle(s, on_fault, SA_ONSTACK);
+}
+
+void watch_host_faults(std::function<void(const HostFault&)> report) {
+  sem_init(&host_fault_seen, 0, 0);
+  std::thread([report = std::move(report)] {
+    block_all_signals();
+    while (sem_wait(&host_fault_seen) != 0) {}
+    report(host_fault);
+  }).detach();
 }
 
 void prepare_worker_signals(Worker& w) {

@@ -201,32 +201,38 @@ std::optional<Row> find_row(const FileView& f, const Elf64_Ehdr& h, uint64_t pc)
   return {};
 }
 
-bool read_word(const AddressSpace& space, uint64_t at, uint64_t& v) {
+bool read_word(const AddressSpace& space, const StackCopy* stack, uint64_t at, uint64_t& v) {
+  if (stack) return stack->read(at, &v, sizeof v);
   // By the kernel: what is mapped may still have no page behind it, such as the end of a file that has become shorter.
   iovec to{&v, sizeof v}, from{reinterpret_cast<void*>(at), sizeof v};
   return space.allows(at, sizeof v, PROT_READ) && process_vm_readv(getpid(), &to, 1, &from, 1, 0) == sizeof v;
 }
 
+bool return_from_top(const AddressSpace& space, const StackCopy* stack, std::array<uint64_t, kRegisters>& r) {
+  if (!read_word(space, stack, r[kSp], r[kReturn])) return false;
+  r[kSp] += 8;
+  return space.find(r[kReturn] - 1) != nullptr;
+}
+
 // The caller's registers in place of a function's own. `call`: pc is a return address, behind the call it belongs to.
-bool step(const AddressSpace& space, std::array<uint64_t, kRegisters>& r, bool call) {
+bool step(const AddressSpace& space, const StackCopy* stack, std::array<uint64_t, kRegisters>& r, bool call) {
   const uint64_t pc = r[kReturn] - (call ? 1 : 0);
   uint64_t start = 0, relative = 0;
   const Area* a = space.find(pc, &start);
-  if (!a || !(a->prot & PROT_EXEC)) {  // a jump to nowhere: the return address, if it was a call, is on top of the stack
-    if (call || !read_word(space, r[kSp], r[kReturn])) return false;
-    r[kSp] += 8;
-    return space.find(r[kReturn] - 1) != nullptr;
-  }
+  if (!a || !(a->prot & PROT_EXEC))  // a jump to nowhere: the return address, if it was a call, is on top of the stack
+    return !call && return_from_top(space, stack, r);
   if (!a->file) return false;
   const FileView f(a->file->real);
   const auto* h = f.at<Elf64_Ehdr>(0);
   if (!h || memcmp(h->e_ident, ELFMAG, SELFMAG) != 0 || !virtual_address(f, *h, pc - start + a->offset, relative)) return false;
   const auto row = find_row(f, *h, relative);
+  // In the linker's stubs, and in assembly without call frame information, the return address is still on top of the stack.
+  if (!call && (!row || !row->cfa_known)) return return_from_top(space, stack, r);
   if (!row || !row->cfa_known || (row->cfa_register != kSp && row->cfa_register != kBp)) return false;
   const uint64_t cfa = r[static_cast<size_t>(row->cfa_register)] + static_cast<uint64_t>(row->cfa_offset);
   if (cfa <= r[kSp] || row->rules[kReturn].kind != Row::AtOffset) return false;
-  if (!read_word(space, cfa + static_cast<uint64_t>(row->rules[kReturn].offset), r[kReturn])) return false;
-  if (row->rules[kBp].kind == Row::AtOffset && !read_word(space, cfa + static_cast<uint64_t>(row->rules[kBp].offset), r[kBp])) return false;
+  if (!read_word(space, stack, cfa + static_cast<uint64_t>(row->rules[kReturn].offset), r[kReturn])) return false;
+  if (row->rules[kBp].kind == Row::AtOffset && !read_word(space, stack, cfa + static_cast<uint64_t>(row->rules[kBp].offset), r[kBp])) return false;
   r[kSp] = cfa;
   return r[kReturn] != 0;
 }
@@ -252,13 +258,13 @@ std::string line_of(const AddressSpace& space, uint64_t pc) {
 
 }  // namespace
 
-std::vector<uint64_t> backtrace(const AddressSpace& space, uint64_t pc, uint64_t sp, uint64_t bp) {
+std::vector<uint64_t> backtrace(const AddressSpace& space, uint64_t pc, uint64_t sp, uint64_t bp, const StackCopy* stack) {
   std::array<uint64_t, kRegisters> r{};
   r[kReturn] = pc;
   r[kSp] = sp;
   r[kBp] = bp;
   std::vector<uint64_t> calls{pc};
-  while (calls.size() < kMostCalls && step(space, r, calls.size() > 1)) calls.push_back(r[kReturn]);
+  while (calls.size() < kMostCalls && step(space, stack, r, calls.size() > 1)) calls.push_back(r[kReturn]);
   return calls;
 }
 

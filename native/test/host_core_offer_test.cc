@@ -1,6 +1,9 @@
 // What arrives from another host: the codec and the offer of a move on random and on mutated bytes.
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <random>
@@ -129,6 +132,55 @@ TEST(Offer, AnyMutationOfARealOneIsRefusedOrHarmless) {
     reads(bytes);
     if (testing::Test::HasFailure()) FAIL() << "mutation " << i;
   }
+}
+
+// What the offer calls a file may be a named pipe here: nobody waits for its other end.
+TEST(Offer, OfAFileThatIsANamedPipeHereIsRefused) {
+  const std::string path = testing::TempDir() + "dmi-offer-pipe-" + std::to_string(getpid());
+  ASSERT_EQ(mkfifo(path.c_str(), 0600), 0);
+  for (const FileKind kind : {FileKind::Regular, FileKind::Directory, FileKind::Device})
+    for (const int flags : {O_RDONLY, O_WRONLY, O_RDWR}) {
+      Writer w;
+      w.num<uint64_t>(1);
+      w.num(kind), w.num<int32_t>(flags), w.num<int64_t>(0), w.num<int64_t>(0);
+      w.text(path), w.text("file");
+      w.num<uint64_t>(1);
+      w.num<int32_t>(3), w.num<uint8_t>(0), w.num<uint64_t>(0);
+      Reader r(w.view());
+      Descriptors files;
+      try {
+        files.load(r);
+        ADD_FAILURE() << "taken";
+      } catch (const Error& e) {
+        EXPECT_EQ(e.code, "refused");
+        EXPECT_NE(std::string(e.what()).find(path), std::string::npos) << e.what();
+      }
+    }
+  unlink(path.c_str());
+}
+
+TEST(Descriptors, OpenAFileAgainAsItWas) {
+  const std::string path = testing::TempDir() + "dmi-offer-file-" + std::to_string(getpid());
+  const int fd = open(path.c_str(), O_CREAT | O_RDWR, 0600);
+  ASSERT_EQ(write(fd, "0123456789", 10), 10);
+  for (const int extra : {0, O_NONBLOCK, O_TMPFILE & ~O_DIRECTORY, O_CREAT | O_TRUNC}) {
+    Writer w;
+    w.num<uint64_t>(1);
+    w.num(FileKind::Regular), w.num<int32_t>(O_RDWR | O_APPEND | extra), w.num<int64_t>(7), w.num<int64_t>(10);
+    w.text(path), w.text("file");
+    w.num<uint64_t>(1);
+    w.num<int32_t>(3), w.num<uint8_t>(0), w.num<uint64_t>(0);
+    Reader r(w.view());
+    Descriptors files;
+    files.load(r);
+    ASSERT_NE(files.get(3), nullptr);
+    const int flags = fcntl(files.get(3)->real, F_GETFL);
+    EXPECT_EQ(flags & (O_ACCMODE | O_APPEND | O_NONBLOCK), O_RDWR | O_APPEND | (extra & O_NONBLOCK));
+    EXPECT_EQ(lseek(files.get(3)->real, 0, SEEK_CUR), 7);
+    EXPECT_EQ(lseek(fd, 0, SEEK_END), 10);
+  }
+  close(fd);
+  unlink(path.c_str());
 }
 
 // The thread's own state: mutated and cut, it is refused or read without harm.

@@ -1,4 +1,5 @@
-/* crowd one-by-one N | at-once N: N threads of this program, one after the other or alive at the same time, on one node. At once
+/* crowd one-by-one N FILE | at-once N: N threads of this program, one after the other or alive at the same time, on one node. One by one it
+ * waits for FILE.1 after a tenth and for FILE.2 at the end. At once
  * it goes on with as many as there is room for, and says why there are no more. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +20,9 @@ int64_t DMI_thread(int64_t addr) {
   return opened;
 }
 
-static void one_by_one(int n, int32_t here) {
+static void one_by_one(int n, int32_t here, const char *file) {
+  int waits = 0;
+  char go[4096];
   for (int i = 1; i <= n; i++) {
     DMI_thread_t thread;
     int64_t result;
@@ -29,7 +32,8 @@ static void one_by_one(int n, int32_t here) {
     if (i == n / 10 || i == n) {
       printf("%d threads have been\n", i);
       fflush(stdout);
-      sleep(1);
+      snprintf(go, sizeof go, "%s.%d", file, ++waits);
+      while (access(go, F_OK) != 0) usleep(10000);
     }
   }
 }
@@ -59,7 +63,8 @@ static void at_once(int n, int32_t here) {
 
 void DMI_main(int argc, char **argv) {
   int32_t here;
-  if (argc != 3) exit(2);
+  if (argc < 3) exit(2);
   CHECK(DMI_rank(&here));
-  (strcmp(argv[1], "at-once") == 0 ? at_once : one_by_one)(atoi(argv[2]), here);
+  if (strcmp(argv[1], "at-once") == 0) at_once(atoi(argv[2]), here);
+  else one_by_one(atoi(argv[2]), here, argc > 3 ? argv[3] : "/");
 }

@@ -102,6 +102,27 @@ describe('a call that a hosted thread cannot make', () => {
   });
 });
 
+describe('the policy of system calls', () => {
+  it('holds for every class of the table', async () => {
+    job = await Job.start(guests.build('policy.c'), { argv: [guests.dir] });
+    const thread = await job.thread();
+    expect((await job.exited(thread)).status).toBe(0);
+    expect(job.output(thread).split('\n')).toEqual([
+      'address space ok',
+      'descriptors ok',
+      'paths ok',
+      'kernel objects ok',
+      'identity ok',
+      'time ok',
+      'signals ok',
+      'refused ok',
+      '',
+    ]);
+    for (const call of ['clone', 'execve', 'wait4', 'ptrace', 'shmget', 'setitimer', 'epoll_ctl', '511'])
+      expect(job.host(1).warnings()).toContainEqual(expect.stringContaining(`system call ${call} refused (ENOSYS)`));
+  });
+});
+
 describe('a call that waits', () => {
   it('for the other end of a named pipe leaves its worker to others', async () => {
     const pipe = guests.file('pipe');

@@ -257,6 +257,19 @@ int32_t DMI_migrate(DMI_thread_t thread, int32_t dmi_id, DMI_thread_t *moved, in
 /* A point at which the runtime may move this thread (it may elsewhere, too). */
 int32_t DMI_yield(void);
 
+/* Memory shared between threads that are on the same node, by name (an extension; not in the original interface): loads and
+ * stores at native speed, no coherence protocol, ordered by C11 atomics. Pointers hold on one node only, so a thread does not
+ * move while it exports or has imported something: dmi ps shows why, and a drain waits for it.
+ *
+ * DMI_export: 1 to 255 bytes of name, unique in the thread (EEXIST). DMI_import: ENOENT when the thread exports nothing of that
+ * name, EXDEV when it is not on this node (on another, or ended). Imported memory is for loads and stores: other calls do not
+ * take pointers into it (EFAULT). It stays mapped until DMI_unimport, even when its thread withdraws it or ends; what the thread
+ * frees or unmaps itself is gone. */
+int32_t DMI_export(const char *name, void *ptr, int64_t size);
+int32_t DMI_unexport(const char *name);
+int32_t DMI_import(DMI_thread_t thread, const char *name, void **ptr, int64_t *size); /* size may be NULL */
+int32_t DMI_unimport(void *ptr); /* as DMI_import gave it */
+
 /* Memory that moves with the thread: here that is all memory, so these are the libc calls. */
 void *DMI_thread_malloc(size_t size);
 void *DMI_thread_realloc(void *ptr, size_t size);

@@ -21,11 +21,24 @@ static void refuse(const char *program, const char *why) {
   exit(2);
 }
 
-static void check_gate(const char *program) {
+static int gate_is_there(void) {
+  static int there; /* asked once: a thread may begin where another one has asked already */
   unsigned char resident;
   /* Straight from a shell the page does not exist. Under a host the answer may be anything but ENOMEM. */
-  if (syscall(SYS_mincore, DMI_GATE_ADDRESS, 4096ul, &resident) != 0 && errno == ENOMEM)
-    refuse(program, "this is a DMI program: start it with `dmi run -- PROGRAM [ARGUMENTS]`");
+  if (!there) there = syscall(SYS_mincore, DMI_GATE_ADDRESS, 4096ul, &resident) == 0 || errno != ENOMEM;
+  return there;
+}
+
+/* Before any constructor of the program: from here on instances differ. */
+static void say_ready(int argc, char **argv, char **envp) {
+  (void)argc, (void)argv, (void)envp;
+  if (gate_is_there() && DMI_GATE->magic == DMI_GATE_MAGIC && DMI_GATE->version == DMI_GATE_VERSION)
+    DMI_GATE->call(DMI_G_READY, NULL);
+}
+__attribute__((section(".preinit_array"), used)) static void (*const first)(int, char **, char **) = say_ready;
+
+static void check_gate(const char *program) {
+  if (!gate_is_there()) refuse(program, "this is a DMI program: start it with `dmi run -- PROGRAM [ARGUMENTS]`");
   if (DMI_GATE->magic != DMI_GATE_MAGIC) refuse(program, "what is mapped at the gate's address is not DMI's gate");
   if (DMI_GATE->version != DMI_GATE_VERSION || DMI_GATE->size < sizeof(struct dmi_gate))
     refuse(program, "the host's gate is of another version: build the program with the dmicc of this installation");

@@ -26,7 +26,7 @@ export {
   type ToAgent,
   toAgent,
 } from './wire/agent-messages.js';
-export type { JobRow, NodeRow, PlanRow, ThreadRow } from './wire/client-messages.js';
+export type { JobRow, NodeRow, PlanRow, StackAnswer, ThreadRow } from './wire/client-messages.js';
 export { check, decode, encode, messageName } from './wire/codec.js';
 export { type ConnectOptions, connect, parseAddress } from './wire/connect.js';
 export { type FindOptions, findLeader, parseAddresses, type Terms } from './wire/find-leader.js';

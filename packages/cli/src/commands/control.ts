@@ -37,6 +37,13 @@ export function controlCommands(program: Command): void {
       const text = `${result.thread}: ${from} -> ${to}, ${bytes(result.bytes)} in ${seconds.toFixed(3)} s\n`;
       await print(flags.output === 'json' ? `${JSON.stringify(result)}\n` : text);
     });
+  control(program, 'stack', 'show where a thread is in its program: its calls, with symbols and lines')
+    .argument('<thread>', 'its id, as dmi ps shows it')
+    .option('--job <job>', 'its job, if several have a thread of that id')
+    .action(async (thread: string, flags: Flags & { job?: string }) => {
+      const result = await withClient(flags, client => client.stack(thread, flags.job ?? null));
+      await print(flags.output === 'json' ? `${JSON.stringify(result)}\n` : result.text);
+    });
 }
 
 const DRAIN_HELP = `

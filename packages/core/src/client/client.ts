@@ -8,6 +8,7 @@ import {
   type JobRow,
   type NodeRow,
   type PlanRow,
+  type StackAnswer,
   type ThreadRow,
   toClient,
 } from '../wire/client-messages.js';
@@ -164,6 +165,11 @@ export class Client {
     job: string | null = null,
   ): Promise<{ thread: string; from: string; to: string; bytes: number; seconds: number; pauseSeconds: number }> {
     return this.call('move', { thread, node, job }) as ReturnType<Client['move']>;
+  }
+
+  /** Where a thread is in its program: its calls, with symbols. It stands still for a moment only. */
+  stack(thread: string, job: string | null = null): Promise<StackAnswer> {
+    return this.call('stack', { thread, job }) as Promise<StackAnswer>;
   }
 
   /** Resolves when all processes of the job are gone. */

@@ -114,7 +114,8 @@ export function move(tx: Tx, waiter: Waiter, wantedJob: string | null, wantedThr
   }
 }
 
-function jobOfThread(tx: Tx, wanted: string): Job {
+/** The job that has a thread of this name, if it is only one. */
+export function jobOfThread(tx: Pick<Tx, 'cluster'>, wanted: string): Job {
   const jobs = [...tx.cluster.jobs.values()].filter(job => job.threads.has(wanted));
   const [job] = jobs;
   if (job && jobs.length === 1) return job;

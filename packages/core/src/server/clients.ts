@@ -142,6 +142,9 @@ export class Clients {
         later(this.options.reports.threads(job));
         return;
       }
+      case 'stack':
+        later(this.options.reports.stack(request.job ?? null, request.thread));
+        return;
       case 'plan':
         later(plans(cluster, this.options.reports, request.job, request.policy));
         return;

@@ -34,6 +34,8 @@ export const clientRequest = v.variant('verb', [
   }),
   request('keep', { node: f.text }),
   request('move', { thread: f.text, job: v.nullish(f.text, null), node: f.text }),
+  /** Where a thread is in its program. */
+  request('stack', { thread: f.text, job: v.nullish(f.text, null) }),
   request('subscribe', {}),
   request('attach', { job: f.text }),
   request('announce', { job: f.id, member: f.member, host: f.text, port: f.port }),
@@ -67,6 +69,13 @@ export const toClient = v.variant('t', [reply, output, event, view]);
 export type ClientRequest = v.InferOutput<typeof clientRequest>;
 export type ToClient = v.InferOutput<typeof toClient>;
 
+/** What `dmi stack` shows: `text` has one call per line, the innermost first. */
+export interface StackAnswer {
+  job: string;
+  thread: string;
+  node: string;
+  text: string;
+}
 /** A row of `dmi nodes`. */
 export interface NodeRow {
   name: string;

@@ -38,7 +38,8 @@ const start = v.object({
 const move = v.object({ t: v.literal('move'), move: f.id, thread: f.thread, to: f.member, cause: moveCause });
 const drain = v.object({ t: v.literal('drain') });
 const stop = v.object({ t: v.literal('stop'), reason: f.text });
-const query = v.object({ t: v.literal('query'), query: f.id });
+/** With `stack`, a thread's name, the report is about nothing but where that thread is in its program. */
+const query = v.object({ t: v.literal('query'), query: f.id, stack: v.optional(f.thread) });
 
 /** What the coordinator sends to a host; the agent passes it on. */
 export const toHost = v.variant('t', [viewChange, start, move, drain, stop, query]);
@@ -128,6 +129,13 @@ const report = v.object({
   ),
   memory: v.nullish(v.record(v.string(), v.number()), null),
   rss: v.nullish(f.count, 0),
+  stack: v.optional(
+    v.object({
+      thread: f.thread,
+      text: v.nullish(v.pipe(v.string(), v.maxLength(1 << 20)), null),
+      why: v.nullish(f.text, null),
+    }),
+  ),
 });
 const log = v.object({ t: v.literal('log'), level: v.number(), msg: v.string() });
 
