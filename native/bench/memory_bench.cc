@@ -1,4 +1,4 @@
-// The memory engine between two processes over loopback TCP, against what TCP itself and memcpy give in the same run.
+// The memory engine between two processes, over loopback TCP and, where names say same-machine, through shared memory, against what TCP itself and memcpy give in the same run.
 //
 //   memory_bench [--json] [NAME...]     only the named results
 //
@@ -119,13 +119,14 @@ struct Command {
   int64_t addr, size;
 };
 
-std::unique_ptr<Member> start_member(MemberId id) {
+std::unique_ptr<Member> start_member(MemberId id, bool share) {
   MemberConfig config;
   config.job = "bench";
   config.key = "0123456789abcdef0123456789abcdef";
   config.build = "bench";
   config.self = id;
   config.pool = 1ll << 30;
+  config.share = share;
   MemberCallbacks callbacks;
   callbacks.done = on_done;
   callbacks.log = [](int level, std::string_view line) {
@@ -154,9 +155,9 @@ void transfer(int fd, void* data, size_t size, bool out) {
   }
 }
 
-[[noreturn]] void child(int pipe) {
+[[noreturn]] void child(int pipe, bool share) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
-  auto m = start_member(2);
+  auto m = start_member(2, share);
   uint16_t port = m->port(), other = 0;
   transfer(pipe, &port, sizeof port, true);
   transfer(pipe, &other, sizeof other, false);
@@ -390,39 +391,67 @@ class Bench {
     rate("fad-256-in-flight", [&](Slot& s) { fad(s, page + 128); });
   }
 
+  static constexpr size_t kInFlight = 4;
+  // Bytes per second of operations on kInFlight pages of 1 MiB, one on each at a time.
+  double stream(OpKind kind, Mode mode, GlobalAddr pages, double seconds) {
+    static std::vector<std::vector<char>> data(kInFlight, std::vector<char>(kMiB, 'x'));
+    std::vector<Slot> slots(kInFlight);
+    int64_t bytes = 0;
+    const auto begin = now_ns();
+    const auto go = [&](size_t i) {
+      access(slots[i], kind, mode, pages + static_cast<int64_t>(i) * kMiB, data[i].data(), kMiB);
+      start(m_, slots[i]);
+    };
+    for (size_t i = 0; i < kInFlight; i++) go(i);
+    for (size_t i = 0; static_cast<double>(now_ns() - begin) < seconds * 1e9; i = (i + 1) % kInFlight) {
+      wait(m_, slots[i]);
+      bytes += kMiB;
+      go(i);
+    }
+    const double rate = static_cast<double>(bytes) / static_cast<double>(now_ns() - begin) * 1e9;
+    for (auto& s : slots) wait(m_, s);
+    return rate;
+  }
+
   void streams() {
-    constexpr size_t kInFlight = 4;
     const bool get = wanted("stream-get-1MiB"), put = wanted("stream-put-1MiB");
     if (!get && !put) return;
     const auto pages = mmap(m_, kMiB, kInFlight);
     for (size_t i = 0; i < kInFlight; i++) tell(Command::Own, pages + static_cast<int64_t>(i) * kMiB, kMiB);
-    std::vector<std::vector<char>> data(kInFlight, std::vector<char>(kMiB, 'x'));
-    const auto stream = [&](OpKind kind, Mode mode, double seconds) {
-      std::vector<Slot> slots(kInFlight);
-      int64_t bytes = 0;
-      const auto begin = now_ns();
-      const auto go = [&](size_t i) {
-        access(slots[i], kind, mode, pages + static_cast<int64_t>(i) * kMiB, data[i].data(), kMiB);
-        start(m_, slots[i]);
-      };
-      for (size_t i = 0; i < kInFlight; i++) go(i);
-      for (size_t i = 0; static_cast<double>(now_ns() - begin) < seconds * 1e9; i = (i + 1) % kInFlight) {
-        wait(m_, slots[i]);
-        bytes += kMiB;
-        go(i);
-      }
-      const double rate = static_cast<double>(bytes) / static_cast<double>(now_ns() - begin) * 1e9;
-      for (auto& s : slots) wait(m_, s);
-      return rate;
-    };
     std::vector<double> raw, gets, puts;
     for (int round = 0; round < 5; round++) {
       raw.push_back(raw_stream(0.3));
-      if (get) gets.push_back(stream(OpKind::Read, Mode::Get, 0.3));
-      if (put) puts.push_back(stream(OpKind::Write, Mode::Put, 0.3));
+      if (get) gets.push_back(stream(OpKind::Read, Mode::Get, pages, 0.3));
+      if (put) puts.push_back(stream(OpKind::Write, Mode::Put, pages, 0.3));
     }
     if (get) report("stream-get-1MiB", median(gets), "B/s", median(raw), "tcp-stream-1MiB");
     if (put) report("stream-put-1MiB", median(puts), "B/s", median(raw), "tcp-stream-1MiB");
+  }
+
+  void same_machine() {
+    int64_t value = 0;
+    const auto page = mmap(m_, 4096, 1);
+    tell(Command::Own, page, 4096);
+    Slot slot;
+    const auto get = [&] {
+      access(slot, OpKind::Read, Mode::Get, page, &value, 8);
+      run(m_, slot);
+    };
+    get();
+    against_round_trip("same-machine-get-8B", 7, 3000, get);
+    if (!wanted("same-machine-stream-1MiB")) return;
+    const auto pages = mmap(m_, kMiB, kInFlight);
+    for (size_t i = 0; i < kInFlight; i++) tell(Command::Own, pages + static_cast<int64_t>(i) * kMiB, kMiB);
+    std::vector<char> from(kMiB, 'x'), to(kMiB);
+    std::vector<double> rates, copies;
+    for (int round = 0; round < 5; round++) {
+      copies.push_back(kMiB * 1e9 / dmi::bench::time_each(200, [&] {
+        memcpy(to.data(), from.data(), kMiB);
+        asm volatile("" ::"r"(to.data()) : "memory");
+      }));
+      rates.push_back(stream(OpKind::Read, Mode::Get, pages, 0.3));
+    }
+    report("same-machine-stream-1MiB", median(rates), "B/s", median(copies), "memcpy-1MiB");
   }
 
   void mutexes() {
@@ -517,34 +546,43 @@ class Bench {
   double round_trip_ = 0;
 };
 
-}  // namespace
-
-int main(int argc, char** argv) {
-  std::set<std::string> only;
-  for (int i = 1; i < argc; i++)
-    if (strcmp(argv[i], "--json") != 0) only.insert(argv[i]);
+// Two members of a job in two processes, this one measuring.
+void with_peer(const std::set<std::string>& only, bool share, const std::function<void(Bench&)>& measure) {
   int pair[2];
   if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) != 0) die("socketpair");
   const pid_t pid = fork();
   if (pid == 0) {
     close(pair[0]);
-    child(pair[1]);
+    child(pair[1], share);
   }
   close(pair[1]);
   {
-    auto m = start_member(1);
+    auto m = start_member(1, share);
     uint16_t port = m->port(), other = 0;
     transfer(pair[0], &other, sizeof other, false);
     transfer(pair[0], &port, sizeof port, true);
     meet(*m, port, other);
     Bench bench(*m, pair[0], only);
     bench.hear();
+    measure(bench);
+    bench.tell(Command::Quit);
+  }
+  close(pair[0]);
+  waitpid(pid, nullptr, 0);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::set<std::string> only;
+  for (int i = 1; i < argc; i++)
+    if (strcmp(argv[i], "--json") != 0) only.insert(argv[i]);
+  with_peer(only, false, [](Bench& bench) {
     bench.local();
     bench.remote();
     bench.streams();
     bench.mutexes();
     bench.groups();
-    bench.tell(Command::Quit);
-  }
-  waitpid(pid, nullptr, 0);
+  });
+  with_peer(only, true, [](Bench& bench) { bench.same_machine(); });
 }

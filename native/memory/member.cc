@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdlib>
 #include <mutex>
 #include <stdexcept>
 
@@ -22,6 +23,11 @@ namespace {
 using transport::LinkKind;
 using transport::SpinMutex;
 using transport::Transport;
+
+bool share_memory() {
+  const char* said = std::getenv("DMI_SHARED_MEMORY");
+  return said && std::string_view(said) == "1";
+}
 
 // What is left to do of an engine call when the lock has been released.
 struct Aftermath {
@@ -56,7 +62,8 @@ class MemberImpl final : public Member, private transport::FrameHandler {
                     config_.bind_host,
                     config_.bind_port,
                     config_.peer_timeout,
-                    config_.spin_us},
+                    config_.spin_us,
+                    config_.share.value_or(share_memory())},
                    *this, {callbacks_.unreachable, callbacks_.stream, callbacks_.log}) {
     transport_.start();
   }

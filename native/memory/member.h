@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -151,6 +152,7 @@ struct MemberConfig {
   int64_t pool = 256ll << 20; // bytes
   double peer_timeout = 30;   // seconds
   int spin_us = 50;           // how long poll()ing waiters spin after traffic before they block
+  std::optional<bool> share;  // memory with members on this machine, for what is said to them; unset: if DMI_SHARED_MEMORY=1
 };
 
 class Member {

@@ -50,9 +50,9 @@ struct Received {
 // A transport whose frames are kept as text.
 class Node : public FrameHandler {
  public:
-  explicit Node(MemberId id, double peer_timeout = 30, std::string key = "secret", std::string job = "job")
+  explicit Node(MemberId id, double peer_timeout = 30, std::string key = "secret", std::string job = "job", bool share = false)
       : id_(id),
-        transport_({{job, key, "build-1", id}, "127.0.0.1", 0, peer_timeout}, *this,
+        transport_({{job, key, "build-1", id}, "127.0.0.1", 0, peer_timeout, 50, share}, *this,
                    {[this](MemberId m, std::string_view why) {
                       std::lock_guard lock(mutex_);
                       unreachable_[m] = why;

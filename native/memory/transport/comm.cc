@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "clock.h"
 #include "peer.h"
@@ -110,7 +111,7 @@ void Transport::connect(Peer& p) {
     return;
   }
   p.link = LinkState::Connecting;
-  connector_.connect(p.id, host, port, p.receiver.received());
+  connector_.connect(p.id, host, port, p.receiver.received(), config_.share && ring_slot(nullptr));
 }
 
 // Ends the connection, if there is one: afterwards nobody reads from it or writes to it.
@@ -119,8 +120,17 @@ void Transport::drop_link(Peer& p) {
   p.sender.detach();
   if (p.fd) epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, p.fd.get(), nullptr);
   p.fd.reset();
+  if (auto* slot = p.rings ? ring_slot(&p) : nullptr) slot->store(nullptr, std::memory_order_release);
+  p.rings.reset();
   p.receiver.reset();
   p.down = false;
+}
+
+// The slot of a peer that has rings, or with null a free one; null when there is none.
+std::atomic<Transport::Peer*>* Transport::ring_slot(Peer* holds) {
+  for (auto& slot : ringed_)
+    if (slot.load(std::memory_order_relaxed) == holds) return &slot;
+  return nullptr;
 }
 
 void Transport::on_incoming(Handshake& handshake) {
@@ -143,7 +153,8 @@ void Transport::on_incoming(Handshake& handshake) {
   p.link = LinkState::Backoff;  // in case the acceptance does not get through
   p.retry_at = now_ns() + 200 * kMillisecond;
   if (p.down_since == 0) p.down_since = now_ns();
-  handshake.accept(p.receiver.received());
+  const bool share = config_.share && who.near && (who.features & kSharedMemory) && ring_slot(nullptr);
+  handshake.accept(p.receiver.received(), share ? SharedRings::create() : nullptr);
 }
 
 void Transport::on_connected(Fd fd, const Handshake::Peer& who, bool initiated) {
@@ -158,17 +169,30 @@ void Transport::on_connected(Fd fd, const Handshake::Peer& who, bool initiated) 
   {
     Peer::Receiving receiving(p);
     p.fd = std::move(fd);
+    const auto old = std::exchange(p.rings, who.rings);  // kept until nobody writes to it any more
+    if (auto* slot = old ? ring_slot(&p) : nullptr) slot->store(nullptr, std::memory_order_release);
     p.down = false;
     p.why.clear();
     epoll_event event{};
     event.events = EPOLLIN;
     event.data.ptr = &p;
     epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, p.fd.get(), &event);
-    if (!p.sender.attach(p.fd.get(), epoll_.get(), &p, who.received)) {
+    if (!p.sender.attach(p.fd.get(), epoll_.get(), &p, who.received, p.rings.get())) {
       log(50, "member " + std::to_string(p.id) + " claims to have received other frames than were sent");
       p.down = true;
       kicked_ = true;
       return;
+    }
+    if (p.rings) {
+      auto* slot = ring_slot(nullptr);
+      if (!slot) {  // others were faster; the next attempt will not ask for rings
+        p.down = true;
+        kicked_ = true;
+        return;
+      }
+      slot->store(&p, std::memory_order_release);
+      const auto end = static_cast<size_t>(slot - ringed_.data()) + 1;
+      if (end > ringed_end_.load(std::memory_order_relaxed)) ringed_end_.store(end, std::memory_order_release);
     }
   }
   p.link = LinkState::Up;

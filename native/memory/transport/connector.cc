@@ -44,8 +44,10 @@ Connector::Connector(Identity identity, Fd listener, Owner owner)
   epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, listener_.get(), &event);
 }
 
-void Connector::connect(MemberId to, const std::string& host, uint16_t port, uint64_t received) {
+void Connector::connect(MemberId to, const std::string& host, uint16_t port, uint64_t received, bool share) {
   abandon(to);
+  Identity self = identity_;
+  if (!share) self.features &= ~kSharedMemory;
   const auto address = host + ":" + std::to_string(port);
   sockaddr_storage at{};
   socklen_t size = 0;
@@ -53,7 +55,7 @@ void Connector::connect(MemberId to, const std::string& host, uint16_t port, uin
     return owner_.failed(to, {}, address + " is not a numeric address and port");
   Fd fd = start_connect(at, size);
   if (!fd) return owner_.failed(to, {}, "connect to " + address + ": " + strerror(errno));
-  Attempt attempt{std::move(fd), Handshake::initiate(identity_, to, "member", {}, received),
+  Attempt attempt{std::move(fd), Handshake::initiate(self, to, "member", {}, received),
                   now_ns() + kHandshakeTime, to, address, false, {}};
   attempt.output = attempt.handshake.take_output();
   add(std::move(attempt));
@@ -117,7 +119,9 @@ void Connector::accept_all(int64_t now) {
       if (oldest != attempts_.end()) finish(oldest, "too many connections that have not proved themselves");
     }
     unproven_++;
-    add({std::move(fd), Handshake::respond(identity_), now + kHandshakeTime, kNoMember, describe(from), true, {}});
+    auto handshake = Handshake::respond(identity_);
+    handshake.set_near(same_machine(fd.get()));
+    add({std::move(fd), std::move(handshake), now + kHandshakeTime, kNoMember, describe(from), true, {}});
   }
 }
 
@@ -146,7 +150,10 @@ void Connector::progress(Attempts::iterator at) {
     attempt.connected = true;
   }
   if (!read(attempt)) return finish(at, kHungUp);
-  if (attempt.handshake.state() == Handshake::State::Deciding) owner_.incoming(attempt.handshake);
+  if (attempt.handshake.state() == Handshake::State::Deciding) {
+    if (attempt.to != kNoMember) attempt.handshake.confirm(SharedRings::open(attempt.handshake.offer()));
+    else owner_.incoming(attempt.handshake);
+  }
   auto more = attempt.handshake.take_output();
   attempt.output.insert(attempt.output.end(), more.begin(), more.end());
   if (!write(attempt)) return finish(at, kHungUp);

@@ -35,7 +35,7 @@ class Connector {
   int epoll() const { return epoll_.get(); }  // readable when there is work for run()
   uint16_t port() const { return port_; }
 
-  void connect(MemberId to, const std::string& host, uint16_t port, uint64_t received);
+  void connect(MemberId to, const std::string& host, uint16_t port, uint64_t received, bool share);
   void abandon(MemberId to);
   bool connecting(MemberId to) const;
 

@@ -31,7 +31,8 @@ Handshake Handshake::initiate(const Identity& self, MemberId to, std::string_vie
   std::array<std::byte, kNonce> nonce;
   randombytes_buf(nonce.data(), nonce.size());
   hello.raw(std::span<const std::byte>(nonce));
-  hello.put(kFeatures);
+  h.shares_ = service == "member" && (self.features & kSharedMemory);
+  hello.put(h.shares_ ? kSharedMemory : 0u);
   hello.put(uint32_t{0});  // features the acceptor must have
   hello.put(self.self);
   hello.put(to);
@@ -93,6 +94,7 @@ void Handshake::message(HandshakeType type, std::span<const std::byte> payload) 
     case HandshakeType::Challenge: return on_challenge(payload);
     case HandshakeType::Auth: return on_auth(payload);
     case HandshakeType::Accept: return on_accept(payload);
+    case HandshakeType::Confirm: return on_confirm(payload);
     case HandshakeType::Refuse: return on_refuse(payload);
   }
 }
@@ -100,7 +102,7 @@ void Handshake::message(HandshakeType type, std::span<const std::byte> payload) 
 void Handshake::on_hello(std::span<const std::byte> payload) {
   Reader in(payload);
   in.take(kNonce);
-  in.get<uint32_t>();
+  peer_.features = in.get<uint32_t>();
   const auto required = in.get<uint32_t>();
   peer_.member = in.get<MemberId>();
   const auto to = in.get<MemberId>();
@@ -122,7 +124,7 @@ void Handshake::on_hello(std::span<const std::byte> payload) {
   std::array<std::byte, kNonce> nonce;
   randombytes_buf(nonce.data(), nonce.size());
   challenge.raw(std::span<const std::byte>(nonce));
-  challenge.put(kFeatures);
+  challenge.put(self_.features);
   challenge.put(self_.self);
   challenge.text(self_.build);
   said_.insert(said_.end(), challenge.bytes.begin(), challenge.bytes.end());
@@ -179,6 +181,33 @@ void Handshake::on_accept(std::span<const std::byte> payload) {
   Reader in(payload);
   peer_.received = in.get<uint64_t>();
   if (!in.ok) return fail("malformed acceptance");
+  wanted_ = 0;
+  if (!shares_ || in.rest.empty()) {
+    state_ = State::Done;
+    return;
+  }
+  offer_.boot = in.text(kMaxName);
+  offer_.pid = in.get<int32_t>();
+  offer_.fd = in.get<int32_t>();
+  if (const auto token = in.take(SharedRings::kToken); in.ok) std::copy(token.begin(), token.end(), offer_.token.begin());
+  if (!in.ok) return fail("malformed offer of shared memory");
+  state_ = State::Deciding;
+}
+
+void Handshake::confirm(std::shared_ptr<SharedRings> rings) {
+  peer_.rings = std::move(rings);
+  Writer out;
+  out.put(uint8_t{peer_.rings != nullptr});
+  send(HandshakeType::Confirm, out.bytes);
+  state_ = State::Done;
+}
+
+void Handshake::on_confirm(std::span<const std::byte> payload) {
+  Reader in(payload);
+  const auto taken = in.get<uint8_t>();
+  if (!in.ok || taken > 1) return fail("malformed confirmation");
+  peer_.rings->opened();
+  if (!taken) peer_.rings.reset();
   state_ = State::Done;
   wanted_ = 0;
 }
@@ -190,11 +219,24 @@ void Handshake::on_refuse(std::span<const std::byte> payload) {
   fail("refused: " + (in.ok ? printable(text) : std::string("no reason given")));
 }
 
-void Handshake::accept(uint64_t received) {
+void Handshake::accept(uint64_t received, std::shared_ptr<SharedRings> rings) {
   Writer out;
   out.put(received);
+  if (!rings) {
+    send(HandshakeType::Accept, out.bytes);
+    state_ = State::Done;
+    return;
+  }
+  const auto offer = rings->offer();
+  out.text(offer.boot);
+  out.put(offer.pid);
+  out.put(offer.fd);
+  out.raw(offer.token);
   send(HandshakeType::Accept, out.bytes);
-  state_ = State::Done;
+  peer_.rings = std::move(rings);
+  expected_ = HandshakeType::Confirm;
+  state_ = State::Talking;
+  wanted_ = kHandshakeHead;
 }
 
 void Handshake::refuse(RefuseCode code, std::string_view text) {

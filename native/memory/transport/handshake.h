@@ -4,7 +4,11 @@
 //   Hello {nonce, who, to whom, job, service}  →
 //                                              ←  Challenge {proof, nonce, who}     or Refuse {code, sentence}
 //   Auth {proof, received, extra}              →
-//                                              ←  Accept {received}                 or Refuse
+//                                              ←  Accept {received, offer?}         or Refuse
+//   Confirm {taken}, after an offer            →
+//
+// An acceptor on the initiator's machine may offer shared memory for the data (shared_rings.h), to an initiator whose Hello
+// names the feature; the initiator confirms whether it could take it.
 //
 // A proof is HMAC-SHA-256 with the job's key over the side's name and everything said before it, so both sides know
 // that the other one has the key and heard the same words, and a recording is worth nothing: nonces are fresh.
@@ -14,6 +18,7 @@
 #include <string>
 
 #include "../member.h"
+#include "shared_rings.h"
 #include "wire.h"
 
 namespace dmi::memory::transport {
@@ -21,6 +26,7 @@ namespace dmi::memory::transport {
 struct Identity {
   std::string job, key, build;
   MemberId self = kNoMember;
+  uint32_t features = 0;     // kSharedMemory, if wanted
 };
 
 enum class RefuseCode : uint16_t {
@@ -33,7 +39,7 @@ class Handshake {
  public:
   enum class State {
     Talking,
-    Deciding,  // acceptor only: the peer is authentic; call accept() or refuse()
+    Deciding,  // acceptor: the peer is authentic; call accept() or refuse(). Initiator: open offer() and call confirm()
     Done,
     Failed,    // error() says why; unsent output may still tell the peer
   };
@@ -42,6 +48,9 @@ class Handshake {
     std::string build, service;
     std::vector<std::byte> extra;
     uint64_t received = 0;
+    uint32_t features = 0;
+    bool near = false;                   // on the same machine as far as addresses tell; set by whoever has the socket
+    std::shared_ptr<SharedRings> rings;  // agreed on
   };
 
   static Handshake initiate(const Identity& self, MemberId to, std::string_view service,
@@ -55,10 +64,13 @@ class Handshake {
   // Bytes to be sent; the caller takes them away.
   std::vector<std::byte> take_output() { return std::move(output_); }
 
-  void accept(uint64_t received);
+  void accept(uint64_t received, std::shared_ptr<SharedRings> rings = nullptr);
+  const SharedRings::Offer& offer() const { return offer_; }
+  void confirm(std::shared_ptr<SharedRings> rings);  // null: could not be opened here
   void refuse(RefuseCode code, std::string_view text);
 
   const Peer& peer() const { return peer_; }
+  void set_near(bool near) { peer_.near = near; }
   const std::string& error() const { return error_; }
   // Why the peer refused us, or we the peer; 0 when nobody did.
   RefuseCode refused() const { return refused_; }
@@ -71,6 +83,7 @@ class Handshake {
   void on_challenge(std::span<const std::byte> payload);
   void on_auth(std::span<const std::byte> payload);
   void on_accept(std::span<const std::byte> payload);
+  void on_confirm(std::span<const std::byte> payload);
   void on_refuse(std::span<const std::byte> payload);
   void send(HandshakeType type, std::span<const std::byte> payload);
   void fail(std::string text);
@@ -79,6 +92,8 @@ class Handshake {
   Identity self_;
   Peer peer_;
   bool initiator_ = false;
+  bool shares_ = false;              // initiator: has said that it can share memory
+  SharedRings::Offer offer_;
   State state_ = State::Talking;
   RefuseCode refused_{};
   std::string error_;

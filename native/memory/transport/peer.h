@@ -19,6 +19,7 @@ struct Transport::Peer {
   SpinMutex rx;
   std::atomic<pthread_t> rx_owner{};
   Fd fd;                // written by the communication thread under rx
+  std::shared_ptr<SharedRings> rings;  // as fd: where its data goes, if not over the socket
   std::string why;      // under rx: how the last connection ended
 
   // Under Transport::mutex_.

@@ -10,13 +10,13 @@
 
 namespace dmi::memory::transport {
 
-Receiver::Result Receiver::pump(int fd, FrameHandler& handler) {
+Receiver::Result Receiver::pump(int fd, FrameHandler& handler, SharedRings* rings) {
   took_frames_ = acknowledge_now_ = false;
   size_t total = 0;
   for (;;) {
     bool drained = false;
     size_t got = 0;
-    if (const auto result = read_some(fd, drained, got); result != Result::More) return result;
+    if (const auto result = read_some(fd, rings, drained, got); result != Result::More) return result;
     total += got;
     bytes_.fetch_add(got, std::memory_order_relaxed);
     const bool sound = parse(handler);
@@ -32,7 +32,7 @@ Receiver::Result Receiver::pump(int fd, FrameHandler& handler) {
 }
 
 // One read. More: something came (`drained`: and no more was there).
-Receiver::Result Receiver::read_some(int fd, bool& drained, size_t& got) {
+Receiver::Result Receiver::read_some(int fd, SharedRings* rings, bool& drained, size_t& got) {
   if (!buffer_) make_room(kBuffer);
   iovec to[2];
   size_t asked = 0;
@@ -43,12 +43,21 @@ Receiver::Result Receiver::read_some(int fd, bool& drained, size_t& got) {
   if (body_left <= kBudget)
     to[count++] = {buffer_.get() + end_, in_body_ ? std::min(kTail, capacity_ - end_) : capacity_ - end_};
   for (int i = 0; i < count; i++) asked += to[i].iov_len;
-  msghdr message{};
-  message.msg_iov = to;
-  message.msg_iovlen = static_cast<size_t>(count);
   ssize_t n;
-  do n = recvmsg(fd, &message, MSG_DONTWAIT);
-  while (n < 0 && errno == EINTR);
+  if (rings) {
+    n = rings->read(to, count);
+    if (n == 0) return Result::Drained;
+    if (n < 0) {
+      error_ = "broke the shared rings";
+      return Result::Broken;
+    }
+  } else {
+    msghdr message{};
+    message.msg_iov = to;
+    message.msg_iovlen = static_cast<size_t>(count);
+    do n = recvmsg(fd, &message, MSG_DONTWAIT);
+    while (n < 0 && errno == EINTR);
+  }
   if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return Result::Drained;
   if (n <= 0) {
     error_ = n < 0 ? strerror(errno) : "";

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "../member.h"
+#include "shared_rings.h"
 #include "wire.h"
 
 namespace dmi::memory::transport {
@@ -35,8 +36,8 @@ class Receiver {
     Closed,   // the connection has ended; error() says why unless the peer simply closed it
     Broken,   // the peer broke the protocol; error() says how
   };
-  // Reads and hands over what has arrived. One thread at a time.
-  Result pump(int fd, FrameHandler& handler);
+  // Reads and hands over what has arrived, from `rings` if there are any. One thread at a time.
+  Result pump(int fd, FrameHandler& handler, SharedRings* rings = nullptr);
   void reset();  // the connection is gone: forgets the frame in progress
   void stop() { stopped_ = true; }  // from within a handler: hands nothing more over
 
@@ -55,7 +56,7 @@ class Receiver {
   static constexpr size_t kBudget = 4 << 20;          // bytes per pump()
   static constexpr size_t kPromptAck = 64 << 10;      // bytes of a body whose sender should not keep it for long
 
-  Result read_some(int fd, bool& drained, size_t& got);
+  Result read_some(int fd, SharedRings* rings, bool& drained, size_t& got);
   bool parse(FrameHandler& handler);
   bool check(const Link& link);
   void deliver(FrameHandler& handler, std::span<const std::byte> head, std::span<const std::byte> body);

@@ -12,6 +12,9 @@
 #include "clock.h"
 
 namespace dmi::memory::transport {
+namespace {
+constexpr int kSpinsForRoom = 400;  // about 10 us
+}
 
 void Sender::push(LinkKind kind, Frame&& frame) {
   size_t body = 0;
@@ -30,22 +33,23 @@ Sender::Result Sender::flush() {
   auto result = Result::Idle;
   iovec pieces[kMaxPieces];
   while (const int count = gather(pieces)) {
-    msghdr message{};
-    message.msg_iov = pieces;
-    message.msg_iovlen = static_cast<size_t>(count);
     const int fd = fd_;
+    auto* rings = rings_;
     lock.unlock();
-    ssize_t n;
-    do n = sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-    while (n < 0 && errno == EINTR);
+    const auto n = write(fd, rings, pieces, count);
     const int error = errno;
     lock.lock();
     if (n < 0 && (error == EAGAIN || error == EWOULDBLOCK)) {
-      if (fd_ >= 0) {
-        blocked_ = true;
+      if (fd_ < 0) break;
+      blocked_ = true;
+      if (!rings) {
         watch_writes(true);
+        break;
       }
-      break;
+      awaits_room_ = true;
+      if (rings->await_room()) break;
+      awaits_room_ = blocked_ = false;
+      continue;
     }
     if (n < 0) {  // the receiving side of the connection will notice, and say why
       fd_ = -1;
@@ -61,6 +65,28 @@ Sender::Result Sender::flush() {
   writing_ = false;
   drop_acknowledged(dead);
   return result;
+}
+
+// Without the mutex. Bytes taken, or -1 and errno: EAGAIN when there is no room.
+ptrdiff_t Sender::write(int fd, SharedRings* rings, iovec* pieces, int count) {
+  if (rings) {
+    auto n = rings->write(pieces, count);
+    // Whoever reads a stream of large frames is at it: room comes in microseconds.
+    for (int i = 0; n == 0 && i < kSpinsForRoom; i++) {
+      cpu_relax();
+      if (rings->room()) n = rings->write(pieces, count);
+    }
+    if (n > 0 && rings->bell_for_data()) ring_bell(fd);
+    if (n == 0) errno = EAGAIN;
+    return n > 0 ? static_cast<ptrdiff_t>(n) : -1;
+  }
+  msghdr message{};
+  message.msg_iov = pieces;
+  message.msg_iovlen = static_cast<size_t>(count);
+  ssize_t n;
+  do n = sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+  while (n < 0 && errno == EINTR);
+  return n;
 }
 
 // Collects what to write next, from (next_, offset_) on. Called by the writer, under the mutex.
@@ -144,7 +170,8 @@ void Sender::unblock() {
   std::lock_guard lock(mutex_);
   if (!blocked_ || fd_ < 0) return;
   blocked_ = false;
-  watch_writes(false);
+  awaits_room_ = false;
+  if (!rings_) watch_writes(false);
 }
 
 // Under the mutex with fd_ >= 0, so the descriptor is certainly still this connection's.
@@ -186,7 +213,7 @@ void Sender::drop_acknowledged(std::vector<Frame>& dead) {
   if (dropped) progress_ns_ = coarse_ns();
 }
 
-bool Sender::attach(int fd, int epoll, void* tag, uint64_t peer_received) {
+bool Sender::attach(int fd, int epoll, void* tag, uint64_t peer_received, SharedRings* rings) {
   std::vector<Frame> dead;
   std::unique_lock lock(mutex_);
   if (peer_received > sent_seq_ || peer_received < acked_) return false;
@@ -202,9 +229,11 @@ bool Sender::attach(int fd, int epoll, void* tag, uint64_t peer_received) {
   offset_ = 0;
   control_left_ = 0;
   blocked_ = false;
+  awaits_room_ = false;
   fd_ = fd;
   epoll_ = epoll;
   tag_ = tag;
+  rings_ = rings;
   // What was told on the last connection may not have arrived; the handshake has told it anew.
   ack_told_.store(received_.load(std::memory_order_relaxed), std::memory_order_relaxed);
   return true;
@@ -215,7 +244,11 @@ void Sender::wait_for_writer() {
     {
       std::lock_guard lock(mutex_);
       fd_ = -1;
-      if (!writing_) return;
+      awaits_room_ = false;
+      if (!writing_) {
+        rings_ = nullptr;
+        return;
+      }
     }
     sched_yield();
   }

@@ -13,6 +13,7 @@
 
 #include "../core/engine.h"
 #include "lock.h"
+#include "shared_rings.h"
 #include "wire.h"
 
 struct iovec;
@@ -33,7 +34,8 @@ class Sender {
   };
   // Any thread: write as much as the socket takes. When it is full, epoll is asked for EPOLLOUT.
   Result flush();
-  void unblock();  // EPOLLOUT has come: flush() may go on
+  void unblock();  // EPOLLOUT has come, or a ring has room: flush() may go on
+  bool awaits_room() const { return awaits_room_.load(std::memory_order_relaxed); }  // in a ring
   // The next flush() tells the peer what was received, with a link of its own if no frame is waiting.
   void request_ack();
   // The next flush() asks the peer to acknowledge at once.
@@ -43,8 +45,8 @@ class Sender {
   bool acknowledge(uint64_t seq);
 
   // A connection is there, watched by `epoll` with `tag`. The peer has received up to seq. False: it claims the
-  // impossible.
-  bool attach(int fd, int epoll, void* tag, uint64_t peer_received);
+  // impossible. With `rings`, which live until detach(), data goes there and the descriptor is the bell.
+  bool attach(int fd, int epoll, void* tag, uint64_t peer_received, SharedRings* rings = nullptr);
   // Returns when nobody writes to the descriptor any more.
   void detach();
   // As detach(), and drops every frame.
@@ -71,6 +73,7 @@ class Sender {
   static constexpr size_t kSmall = 512;           // bytes up to which a copy is cheaper than an iovec
   static constexpr size_t kMaxWrite = 4 << 20;    // bytes per write
 
+  static ptrdiff_t write(int fd, SharedRings* rings, iovec* pieces, int count);
   int gather(iovec* pieces);
   void advance(size_t bytes);
   void drop_acknowledged(std::vector<Frame>& dead);
@@ -87,6 +90,8 @@ class Sender {
   uint64_t acked_ = 0;
   int fd_ = -1, epoll_ = -1;
   void* tag_ = nullptr;
+  SharedRings* rings_ = nullptr;
+  std::atomic<bool> awaits_room_{false};
   bool writing_ = false;   // a thread is in sendmsg without the mutex; only it moves next_
   bool blocked_ = false;
   bool want_ack_ = false, want_ping_ = false;

@@ -103,6 +103,34 @@ void tune(int fd, double timeout_s) {
     setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "cubic", 5);
 }
 
+void ring_bell(int fd) {
+  const char byte = 0;
+  while (send(fd, &byte, 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno == EINTR) {}
+}
+
+bool hear_bell(int fd) {
+  for (;;) {
+    char bytes[256];
+    const ssize_t n = recv(fd, bytes, sizeof bytes, MSG_DONTWAIT);
+    if (n == 0) return false;
+    if (n < 0 && errno != EINTR) return errno == EAGAIN || errno == EWOULDBLOCK;
+    if (n > 0 && n < static_cast<ssize_t>(sizeof bytes)) return true;
+  }
+}
+
+bool same_machine(int fd) {
+  sockaddr_storage here{}, there{};
+  socklen_t size = sizeof here;
+  if (getsockname(fd, reinterpret_cast<sockaddr*>(&here), &size) != 0) return false;
+  size = sizeof there;
+  if (getpeername(fd, reinterpret_cast<sockaddr*>(&there), &size) != 0 || here.ss_family != there.ss_family) return false;
+  if (here.ss_family == AF_INET)
+    return reinterpret_cast<sockaddr_in&>(here).sin_addr.s_addr == reinterpret_cast<sockaddr_in&>(there).sin_addr.s_addr;
+  if (here.ss_family == AF_INET6)
+    return IN6_ARE_ADDR_EQUAL(&reinterpret_cast<sockaddr_in6&>(here).sin6_addr, &reinterpret_cast<sockaddr_in6&>(there).sin6_addr);
+  return false;
+}
+
 void set_blocking(int fd, bool blocking) {
   const int flags = fcntl(fd, F_GETFL);
   fcntl(fd, F_SETFL, blocking ? flags & ~O_NONBLOCK : flags | O_NONBLOCK);

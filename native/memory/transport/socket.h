@@ -40,6 +40,12 @@ bool parse_address(const std::string& host, uint16_t port, sockaddr_storage& to,
 Fd start_connect(const sockaddr_storage& to, socklen_t size);
 // Options of a data connection: no Nagle delay, and the kernel finds dead machines within `timeout_s`.
 void tune(int fd, double timeout_s);
+// Wakes the peer of a connection whose data goes elsewhere: one byte, unless some wait there already.
+void ring_bell(int fd);
+// Takes such bytes away. False: the connection has ended.
+bool hear_bell(int fd);
+// Whether both ends of the connection have the same address.
+bool same_machine(int fd);
 void set_blocking(int fd, bool blocking);
 // The connection's pending error, as an errno value.
 int socket_error(int fd);

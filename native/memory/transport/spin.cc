@@ -30,7 +30,8 @@ namespace {
 constexpr int64_t kHandOver = 100'000;                       // ns
 constexpr int64_t kCalm = 10 * kMillisecond, kLongestCalm = 160 * kMillisecond;
 constexpr int64_t kLostCore = 100'000;                       // ns
-constexpr unsigned kLookAround = 4;                          // of so many looks for data one is at all peers
+constexpr unsigned kLookAround = 4;                          // of so many looks for data one is at all sockets,
+constexpr unsigned kLookUp = 32;                             // or of so many when data comes through memory
 
 }  // namespace
 
@@ -42,10 +43,12 @@ bool Transport::poll(int spin_us) {
   for (unsigned turn = 1;; turn++) {
     heartbeat_.store(heartbeat_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
     flush_held();
-    Peer* hot = spin_us > 0 && turn % kLookAround != 0 ? hot_.load(std::memory_order_acquire) : nullptr;
+    Peer* hot = hot_.load(std::memory_order_acquire);
+    const bool few = spin_us > 0 && (hot || ringed_end_.load(std::memory_order_relaxed) > 0) && turn % (hot ? kLookAround : kLookUp) != 0;
     epoll_event events[16];
-    const int n = hot ? 0 : epoll_wait(epoll_.get(), events, 16, 0);
-    if (hot) worked |= service(*hot, EPOLLIN);
+    const int n = few ? 0 : epoll_wait(epoll_.get(), events, 16, 0);
+    if (hot && few) worked |= service(*hot, kLook);
+    worked |= look_at_rings();
     for (int i = 0; i < n; i++) {
       if (events[i].data.ptr == &hold_timer_) continue;
       if (events[i].data.ptr)
@@ -90,14 +93,21 @@ void Transport::wait_and_serve() {
 // Waits for data and handles it, or leaves it to those who poll. Returns whether frames were handed over.
 bool Transport::serve(int timeout_ms) {
   epoll_event events[32];
-  const int n = epoll_wait(epoll_.get(), events, 32, timeout_ms);
+  const bool sleep = timeout_ms != 0;
+  if (sleep) dozing_ = true;
+  const bool data = sleep && !rings_doze();
+  const int n = epoll_wait(epoll_.get(), events, 32, data ? 0 : timeout_ms);
+  if (sleep) {
+    dozing_ = false;
+    rings_awake();
+  }
   flush_held();
   const bool others = others_poll();
-  if (n > 0 && others) {
+  if ((n > 0 || data) && others) {
     serving_ = false;
     return false;
   }
-  bool worked = false, met = false;
+  bool worked = !others && look_at_rings(), met = false;
   for (int i = 0; i < n; i++) {
     if (!events[i].data.ptr || events[i].data.ptr == &hold_timer_) continue;
     met = true;
@@ -120,8 +130,31 @@ bool Transport::others_poll() {
 bool Transport::serve_hot() {
   flush_held();
   Peer* hot = hot_.load(std::memory_order_acquire);
-  if (!hot || spinners_.load() > 0) return serve(0);
-  return service(*hot, EPOLLIN);
+  if (spinners_.load() > 0) return serve(0);
+  if (look_at_rings()) return true;
+  if (!hot) return ringed_end_.load(std::memory_order_relaxed) == 0 && serve(0);
+  return service(*hot, kLook);
+}
+
+// Data in shared memory, which epoll knows nothing of. Returns whether frames were handed over.
+bool Transport::look_at_rings() {
+  bool worked = false;
+  const size_t end = ringed_end_.load(std::memory_order_acquire);
+  for (size_t i = 0; i < end; i++)
+    if (Peer* p = ringed_[i].load(std::memory_order_acquire)) worked |= service(*p, kLook);
+  return worked;
+}
+
+// Communication thread: from here on peers ring when there is data for us. False: there is some already.
+bool Transport::rings_doze() {
+  bool empty = true;
+  for (size_t i = 0; i < ringed_end_.load(std::memory_order_relaxed); i++)
+    if (Peer* p = ringed_[i].load(std::memory_order_relaxed)) empty &= p->rings->doze();
+  return empty;
+}
+void Transport::rings_awake() {
+  for (size_t i = 0; i < ringed_end_.load(std::memory_order_relaxed); i++)
+    if (Peer* p = ringed_[i].load(std::memory_order_relaxed)) p->rings->awake();
 }
 
 // Where there was traffic there is often more at once: looks out for it before sleeping, unless somebody else wants the
@@ -130,7 +163,8 @@ void Transport::spin_on() {
   int64_t last = now_ns(), deadline = last + int64_t{config_.spin_us} * 1000;
   if (last < contended_until_) return;
   for (unsigned turn = 1; serving_ && !kicked_.load(std::memory_order_relaxed); turn++) {
-    const bool worked = turn % kLookAround != 0 ? serve_hot() : serve(0);
+    const unsigned every = hot_.load(std::memory_order_relaxed) ? kLookAround : kLookUp;
+    const bool worked = turn % every != 0 ? serve_hot() : serve(0);
     const int64_t now = now_ns();
     if (now >= next_tick_) return;
     if (worked) {

@@ -18,6 +18,11 @@ namespace {
 // Frames received from a peer that has heard nothing from us meanwhile, before it is told so.
 constexpr uint64_t kAckEvery = 32;
 
+Identity with_features(Identity identity, bool share) {
+  identity.features = share ? kSharedMemory : 0;
+  return identity;
+}
+
 }  // namespace
 
 Transport::Transport(TransportConfig config, FrameHandler& handler, TransportEvents events)
@@ -27,7 +32,7 @@ Transport::Transport(TransportConfig config, FrameHandler& handler, TransportEve
       epoll_(epoll_create1(EPOLL_CLOEXEC)),
       kick_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       hold_timer_(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)),
-      connector_(config_.identity, listen_on(config_.bind_host, config_.bind_port),
+      connector_(with_features(config_.identity, config_.share), listen_on(config_.bind_host, config_.bind_port),
                  {[this](Handshake& h) { on_incoming(h); },
                   [this](Fd fd, const Handshake::Peer& who, bool initiated) {
                     on_connected(std::move(fd), who, initiated);
@@ -156,12 +161,23 @@ bool Transport::service(Peer& p, uint32_t events) {
   }
   if (!(events & ~static_cast<uint32_t>(EPOLLOUT))) return false;
   if (!p.rx.try_lock()) return false;  // another thread is at it
+  if (p.rings && (events & kLook) && !p.rings->readable() && !p.sender.awaits_room()) {
+    p.rx.unlock();
+    return false;
+  }
   p.rx_owner = pthread_self();
-  bool took = false, acknowledge_now = false, lost = false, quiet = true;
+  bool took = false, acknowledge_now = false, lost = false, quiet = true, room = false;
   uint64_t acknowledged = 0;
   const uint64_t before = p.receiver.bytes();
   if (p.fd && !p.down && !p.gone) {
-    const auto result = p.receiver.pump(p.fd.get(), handler_);
+    auto* rings = p.rings.get();
+    // With rings the socket only says that the peer has gone, after what it had written, or that it wants us to look.
+    const bool rang = rings && !(events & kLook), ended = rang && !hear_bell(p.fd.get());
+    if (rang && dozing_) rings->doze();  // that bell was for the communication thread, which may not have heard it
+    auto result = p.receiver.pump(p.fd.get(), handler_, rings);
+    if (ended && result == Receiver::Result::Drained) result = Receiver::Result::Closed;
+    if (rings && p.receiver.bytes() != before && rings->bell_for_room()) ring_bell(p.fd.get());
+    room = rings && p.sender.awaits_room() && rings->room();
     took = p.receiver.took_frames();
     acknowledge_now = p.receiver.acknowledge_now();
     acknowledged = p.receiver.peer_acknowledged();
@@ -180,10 +196,15 @@ bool Transport::service(Peer& p, uint32_t events) {
       p.down = true;
     }
   }
+  const bool ringed = p.rings != nullptr;
   p.rx_owner = pthread_t{};
   p.rx.unlock();
-  if (quiet) return false;
-  hot_.store(&p, std::memory_order_release);
+  if (room) {
+    p.sender.unblock();
+    flush(&p);
+  }
+  if (quiet) return room;
+  if (!ringed) hot_.store(&p, std::memory_order_release);
   if (lost) {
     kick();
   } else if (acknowledge_now || p.receiver.received() - p.sender.ack_told() >= kAckEvery) {

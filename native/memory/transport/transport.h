@@ -12,6 +12,7 @@
 #pragma once
 #include <pthread.h>
 
+#include <array>
 #include <atomic>
 #include <functional>
 #include <memory>
@@ -40,6 +41,7 @@ struct TransportConfig {
   uint16_t bind_port = 0;
   double peer_timeout = 30;  // seconds
   int spin_us = 50;          // how long the communication thread looks out for more after traffic
+  bool share = false;        // memory, with peers on this machine, for the data of connections
 };
 
 class Transport {
@@ -78,6 +80,7 @@ class Transport {
   Counters counters() const;
 
  private:
+  static constexpr uint32_t kLook = 1u << 30;  // service(): nobody has said that there is something
   enum class LinkState { Idle, Connecting, Up, Backoff };
 
   Peer* peer(MemberId member);
@@ -92,6 +95,9 @@ class Transport {
   void wait_and_serve();
   bool serve(int timeout_ms);
   bool serve_hot();
+  bool look_at_rings();
+  bool rings_doze();
+  void rings_awake();
   bool others_poll();
   void spin_on();
   void park();
@@ -102,6 +108,7 @@ class Transport {
   void tick(int64_t now);
   void connect(Peer& peer);
   void drop_link(Peer& peer);
+  std::atomic<Peer*>* ring_slot(Peer* holds);
   void on_incoming(Handshake& handshake);
   void on_connected(Fd fd, const Handshake::Peer& who, bool initiated);
   void on_failed(MemberId member, RefuseCode code, std::string why);
@@ -136,7 +143,11 @@ class Transport {
   std::vector<Peer*> held_;
 
   // Who polls; see spin.cc.
-  std::atomic<Peer*> hot_{nullptr};  // the peer that last sent something: asked without epoll
+  std::atomic<Peer*> hot_{nullptr};  // the peer that last sent something over a socket: asked without epoll
+  static constexpr size_t kRings = 64;  // pairs of rings at most; peers beyond that use sockets
+  std::array<std::atomic<Peer*>, kRings> ringed_{};  // written by the communication thread
+  std::atomic<size_t> ringed_end_{0};                // slots beyond were never used
+  std::atomic<bool> dozing_{false};  // the communication thread is to be woken by a bell
   alignas(64) std::atomic<int> spinners_{0};
   std::atomic<uint32_t> heartbeat_{0};
   std::atomic<uint32_t> happenings_{0};

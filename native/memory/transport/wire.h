@@ -22,7 +22,8 @@ namespace dmi::memory::transport {
 
 constexpr uint32_t kMagic = 0x31494d44;  // "DMI1"
 constexpr uint16_t kWireVersion = 1;
-constexpr uint32_t kFeatures = 0;        // optional behaviour this build can do; none yet
+constexpr uint32_t kSharedMemory = 1;    // feature: rings in shared memory, see shared_rings.h
+constexpr uint32_t kFeatures = kSharedMemory;  // optional behaviour this build can do
 
 // ---- links ------------------------------------------------------------------------------------------------------
 enum class LinkKind : uint8_t { Engine = 0, App = 1, Ack = 2, Ping = 3 };
@@ -58,7 +59,7 @@ inline Link decode_link(const std::byte* from) {
 }
 
 // ---- handshake messages -------------------------------------------------------------------------------------------
-enum class HandshakeType : uint8_t { Hello = 1, Challenge = 2, Auth = 3, Accept = 4, Refuse = 5 };
+enum class HandshakeType : uint8_t { Hello = 1, Challenge = 2, Auth = 3, Accept = 4, Refuse = 5, Confirm = 6 };
 constexpr size_t kHandshakeHead = 12;
 constexpr size_t kMaxHandshake = 128 << 10;  // bytes of payload of any message
 constexpr size_t kMaxHello = 4 << 10;        // bytes of payload of Hello, Challenge, Accept, Refuse
