@@ -111,12 +111,12 @@ describe('a program in TypeScript', () => {
   });
 
   it.each([
-    ['throw', 0, /^test\/typescript\/wrong.ts:32:\d+: error: the input is not a matrix$/m, 'go'],
+    ['throw', 0, /^test\/typescript\/wrong.ts:29:\d+: error: the input is not a matrix$/m, 'go'],
     ['an index out of bounds', 1, /^test\/typescript\/wrong.ts:10: error: Index out of range$/m, 'index'],
-    ['null', 2, /^test\/typescript\/wrong.ts:34:\d+: error: Unexpected 'null'/m, 'go'],
+    ['null', 2, /^test\/typescript\/wrong.ts:31:\d+: error: Unexpected 'null'/m, 'go'],
     ['recursion without end', 3, /^test\/typescript\/wrong.ts:\d+: error: the stack is exhausted/m, 'deeper'],
-    ['no memory left', 4, /^test\/typescript\/wrong.ts:23: error: memory exhausted: .*--thread-memory/m, 'hoard'],
-    ['a division by zero', 5, /^test\/typescript\/wrong.ts:28: error: integer division by zero$/m, 'divide'],
+    ['no memory left', 4, /^test\/typescript\/wrong.ts:20: error: memory exhausted: .*--thread-memory/m, 'hoard'],
+    ['a division by zero', 5, /^test\/typescript\/wrong.ts:25: error: integer division by zero$/m, 'divide'],
   ])('ends for %s with the line, the stack and the thread', async (_what, which, message, innermost) => {
     cluster = Processes.none();
     const program = await build('test/typescript/wrong.ts');
