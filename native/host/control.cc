@@ -14,6 +14,8 @@ namespace dmi::host {
 namespace {
 constexpr uint32_t kMaxFrame = 16u << 20;
 constexpr size_t kMaxQueued = 8u << 20;
+constexpr size_t kMaxNews = 256u << 10;     // of them news of threads, and then they wait no longer
+constexpr auto kSettle = std::chrono::milliseconds(3);
 constexpr size_t kMostAtOnce = 256u << 10;  // bytes; a single message may be larger
 
 bool read_all(int fd, void* to, size_t size) {
@@ -66,6 +68,14 @@ bool too_deep(const std::vector<uint8_t>& body) {
   }
   return false;
 }
+
+std::vector<uint8_t> encode(const nlohmann::json& message) {
+  std::vector<uint8_t> frame(4);
+  nlohmann::json::to_msgpack(message, frame);
+  const auto size = static_cast<uint32_t>(frame.size() - 4);
+  memcpy(frame.data(), &size, 4);
+  return frame;
+}
 }  // namespace
 
 void Control::start(int fd) {
@@ -73,16 +83,38 @@ void Control::start(int fd) {
   writer_ = std::thread([this] { block_all_signals(), write_queued(); });
 }
 
-void Control::queue(const nlohmann::json& message) {
-  std::vector<uint8_t> frame(4);
-  nlohmann::json::to_msgpack(message, frame);
-  const auto size = static_cast<uint32_t>(frame.size() - 4);
-  memcpy(frame.data(), &size, 4);
-  std::unique_lock hold(mutex_);
-  changed_.wait(hold, [&] { return closed_ || queued_bytes_ < kMaxQueued; });
+void Control::put(std::unique_lock<std::mutex>& hold, std::vector<uint8_t>&& frame, bool lazy, uint64_t thread) {
+  const size_t most = lazy ? kMaxNews : kMaxQueued;
+  if (lazy && queued_bytes_ >= most) changed_.notify_all();
+  changed_.wait(hold, [&] { return closed_ || queued_bytes_ < most; });
   if (closed_) return;
+  const bool first = queue_.empty();
   queued_bytes_ += frame.size();
-  queue_.push_back(std::move(frame));
+  queue_.push_back({std::move(frame), thread, std::chrono::steady_clock::now()});
+  if (!lazy) urgent_ = true;
+  else if (first || queued_bytes_ >= kMaxNews) changed_.notify_all();
+}
+
+void Control::queue(const nlohmann::json& message) {
+  auto frame = encode(message);
+  std::unique_lock hold(mutex_);
+  put(hold, std::move(frame), false);
+}
+
+void Control::started(uint64_t thread, const nlohmann::json& message) {
+  auto frame = encode(message);
+  std::unique_lock hold(mutex_);
+  put(hold, std::move(frame), true, thread);
+  if (!closed_) young_[thread] = std::prev(queue_.end());
+}
+
+void Control::exited(uint64_t thread, const nlohmann::json& message, bool matters) {
+  std::unique_lock hold(mutex_);
+  const auto at = matters ? young_.end() : young_.find(thread);
+  if (at == young_.end()) return put(hold, encode(message), true);
+  queued_bytes_ -= at->second->bytes.size();
+  queue_.erase(at->second);
+  young_.erase(at);
 }
 
 void Control::log(int level, const std::string& line) { send({{"t", "log"}, {"level", level}, {"msg", line}}); }
@@ -91,14 +123,21 @@ void Control::write_queued() {
   std::unique_lock hold(mutex_);
   while (true) {
     changed_.wait(hold, [&] { return !queue_.empty() || closed_; });
+    const auto now_or_never = [&] { return urgent_ || closed_ || queued_bytes_ >= kMaxNews; };
+    if (!now_or_never()) changed_.wait_until(hold, queue_.front().since + kSettle, now_or_never);
     if (closed_) return;
     // All that has come together goes out together: the reader wakes up once.
-    auto frame = std::move(queue_.front());
-    queue_.pop_front();
-    while (!queue_.empty() && frame.size() + queue_.front().size() <= kMostAtOnce) {
-      frame.insert(frame.end(), queue_.front().begin(), queue_.front().end());
+    std::vector<uint8_t> frame;
+    const auto settled = now_or_never() ? std::chrono::steady_clock::time_point::max() : std::chrono::steady_clock::now() - kSettle;
+    while (!queue_.empty() && queue_.front().since <= settled && (frame.empty() || frame.size() + queue_.front().bytes.size() <= kMostAtOnce)) {
+      auto& next = queue_.front();
+      if (frame.empty()) frame = std::move(next.bytes);
+      else frame.insert(frame.end(), next.bytes.begin(), next.bytes.end());
+      if (next.thread) young_.erase(next.thread);
       queue_.pop_front();
     }
+    if (queue_.empty()) urgent_ = false;
+    if (frame.empty()) continue;  // who had started has exited, or is still too young
     writing_ = true;
     hold.unlock();
     size_t at = 0;

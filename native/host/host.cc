@@ -306,7 +306,8 @@ std::shared_ptr<Guest> Host::start_guest(const StartRequest& request) {
   if (request.role != DMI_ROLE_FUNCTION) {
     nlohmann::json started = {{"t", "started"}, {"thread", g->name()}, {"by", nullptr}, {"movable", true}};
     if (!request.by.empty()) started["by"] = request.by;
-    control_.send(started);
+    if (g->main) control_.send(started);
+    else control_.started(g->key, started);
   }
   scheduler_.make_ready(*g);
   return g;
@@ -378,7 +379,8 @@ Next Host::finish(Worker&, Guest& g, int status) {
     if (member_->submit(op)) delete op;
   }
   scheduler_.on_paused(g);
-  control_.send(exited);
+  if (g.main) control_.send(exited);
+  else control_.exited(key, exited, status != 0 || g.moves > 0);
   if (idle) forget(key);
   return Next::Gone;
 }

@@ -69,7 +69,7 @@ interface HostSlot {
 /** Ends of jobs that are kept for a coordinator that is restarted. */
 const OUTCOMES = 100;
 const BACKLOG_BYTES = 8 << 20;
-const BACKLOG_MESSAGES = 20_000;
+const BACKLOG_MESSAGES = 4_000;
 
 /** A node: joins a cluster, runs the hosts it is told to, leaves after everything has been given away. */
 export class Agent {
