@@ -1,7 +1,6 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { readFileSync } from 'node:fs';
+import { afterAll, afterEach, describe, expect, it } from 'vitest';
+import { goFile } from './cluster/go.js';
 import { Guests } from './cluster/guests.js';
 import { InProcess, type Running } from './cluster/in-process.js';
 import { running, until } from './cluster/processes.js';
@@ -11,13 +10,9 @@ import { expectWhole } from './cluster/steps.js';
 
 const guests = new Guests();
 let cluster: InProcess;
-let go: string;
-beforeEach(() => {
-  go = join(mkdtempSync(join(tmpdir(), 'dmi-go-')), 'go');
-});
+const go = goFile();
 afterEach(async () => {
   await cluster?.stop();
-  rmSync(dirname(go), { recursive: true, force: true });
 });
 afterAll(() => guests.remove());
 
@@ -37,8 +32,8 @@ describe('two jobs on the same nodes', () => {
   it('go through ten joins and ten drains at once', async () => {
     const [old, fresh] = [names('old'), names('new')];
     cluster = await InProcess.start(old);
-    const shared = await cluster.run(guests.build('rounds'), 10, ['600', go]);
-    const alone = await cluster.run(guests.build('steps'), 20, [go, '100']);
+    const shared = await cluster.run(guests.build('rounds'), 10, ['600', go.path]);
+    const alone = await cluster.run(guests.build('steps'), 20, [go.path, '100']);
     await until('both run', () => round(shared) >= 2 && alone.stdout().includes('step 2'), 60);
     await Promise.all([
       ...fresh.map(name => cluster.join(name)),
@@ -54,7 +49,7 @@ describe('two jobs on the same nodes', () => {
     for (const name of old) expect(await cluster.agents.get(name)?.ended).toEqual({ how: 'left' });
     const at = round(shared);
     await until('it goes on', () => round(shared) > at + 2);
-    writeFileSync(go, '');
+    go.give();
     await Promise.all([expectDone(shared), expectDone(alone)]);
     expectWhole(alone.stdout(), 20);
     expect(cluster.hostPids).toEqual([]);
@@ -62,8 +57,8 @@ describe('two jobs on the same nodes', () => {
 
   it('a node joins while another drains, whose drain is taken back, and a third drains', async () => {
     cluster = await InProcess.start(['a', 'b']);
-    const shared = await cluster.run(guests.build('rounds'), 5, ['600', go]);
-    const alone = await cluster.run(guests.build('steps'), 6, [go, '100', '0', '8']);
+    const shared = await cluster.run(guests.build('rounds'), 5, ['600', go.path]);
+    const alone = await cluster.run(guests.build('steps'), 6, [go.path, '100', '0', '8']);
     await until('both run', () => round(shared) >= 2 && alone.stdout().includes('step 2'), 60);
     for (let time = 0; time < 3; time++) {
       const drain = cluster.client.drain('a').then(
@@ -86,17 +81,17 @@ describe('two jobs on the same nodes', () => {
     ]);
     const at = round(shared);
     await until('it goes on', () => round(shared) > at + 2);
-    writeFileSync(go, '');
+    go.give();
     await Promise.all([expectDone(shared), expectDone(alone)]);
     expectWhole(alone.stdout(), 6);
   });
 
   it('one whose host is killed fails with the reason, all its hosts end, and the other does not notice', async () => {
     cluster = await InProcess.start(['a', 'b', 'c']);
-    const other = await cluster.run(guests.build('rounds'), 6, ['600', go]);
+    const other = await cluster.run(guests.build('rounds'), 6, ['600', go.path]);
     await until('the first runs', () => round(other) >= 2, 60);
     const others = new Set(cluster.hostPids);
-    const lost = await cluster.run(guests.build('rounds'), 6, ['600', go]);
+    const lost = await cluster.run(guests.build('rounds'), 6, ['600', go.path]);
     await until('the second runs', () => round(lost) >= 2, 60);
     const hosts = cluster.hostPids.filter(pid => !others.has(pid));
     expect(hosts).toHaveLength(3);
@@ -109,7 +104,7 @@ describe('two jobs on the same nodes', () => {
     expect(cluster.hostPids).toEqual([...others]);
     const at = round(other);
     await until('the other goes on', () => round(other) > at + 2);
-    writeFileSync(go, '');
+    go.give();
     await expectDone(other);
   });
 });
@@ -120,7 +115,7 @@ describe('a job', () => {
     expect(readFileSync('/proc/sys/kernel/randomize_va_space', 'utf8')).toBe('2\n');
     cluster = await InProcess.start([]);
     const old = [await cluster.joinUnnamed(), await cluster.joinUnnamed()];
-    const job = await cluster.run(guests.build('rounds'), 12, ['600', go]);
+    const job = await cluster.run(guests.build('rounds'), 12, ['600', go.path]);
     await until('it runs', () => round(job) >= 2, 60);
     const first = cluster.hostPids;
     const [last, third] = [await cluster.joinUnnamed(), await cluster.joinUnnamed()];
@@ -134,7 +129,7 @@ describe('a job', () => {
     expect(grown).toEqual(expect.arrayContaining(cluster.hostPids));
     const at = round(job);
     await until('it goes on', () => round(job) > at + 2);
-    writeFileSync(go, '');
+    go.give();
     await expectDone(job);
     await until('no host is left', () => !grown.some(running));
   });

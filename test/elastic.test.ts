@@ -1,8 +1,8 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { PlanRow, ThreadRow } from '@dmi/core';
-import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, describe, expect, it } from 'vitest';
+import { goFile } from './cluster/go.js';
 import { Guests } from './cluster/guests.js';
 import { Processes, until } from './cluster/processes.js';
 import { expectWhole } from './cluster/steps.js';
@@ -11,9 +11,9 @@ import { expectWhole } from './cluster/steps.js';
 
 const guests = new Guests();
 let cluster: Processes;
+const go = goFile();
 afterEach(async () => {
   await cluster?.stop();
-  rmSync(dirname(go), { recursive: true, force: true });
 });
 afterAll(() => guests.remove());
 
@@ -23,16 +23,10 @@ function perNode(): Record<string, number> {
   return counts;
 }
 
-/** A file that ends the programs that wait for it, once it is there. */
-let go: string;
-beforeEach(() => {
-  go = join(mkdtempSync(join(tmpdir(), 'dmi-go-')), 'go');
-});
-
 describe('an elastic job', () => {
   it('spreads to nodes that join, leaves nodes that drain or get SIGTERM, and misses no step', async () => {
     cluster = await Processes.start(['a', 'b']);
-    const job = cluster.run('-n', '8', guests.build('steps'), go, '100');
+    const job = cluster.run('-n', '8', guests.build('steps'), go.path, '100');
     await until('the job runs', () => job.stdout.includes('step 5'));
     await Promise.all([cluster.join('c', '--spot', 'sigterm:60'), cluster.join('d')]);
     await until(
@@ -47,7 +41,7 @@ describe('an elastic job', () => {
     for (const name of ['b', 'c']) expect((await cluster.agent(name).ended).status).toBe(0);
     expect(perNode()).toEqual({ d: 8 });
 
-    writeFileSync(go, '');
+    go.give();
     const { stdout, status } = await job.ended;
     expect(status).toBe(0);
     expectWhole(stdout, 8);
@@ -70,14 +64,14 @@ describe('an elastic job', () => {
 
   it('refuses to drain the last node, in one line that names the job', async () => {
     cluster = await Processes.start(['a']);
-    const job = cluster.run('-n', '2', guests.build('steps'), go, '100');
+    const job = cluster.run('-n', '2', guests.build('steps'), go.path, '100');
     await until('the job runs', () => job.stdout.includes('step 1'));
     const { stderr, status } = cluster.dmi('drain', 'a');
     expect(stderr).toMatch(
       /^dmi: cannot drain node a: it is the last node, and job \w+ runs on it\n {5}start another agent first/,
     );
     expect(status).toBe(1);
-    writeFileSync(go, '');
+    go.give();
     expect((await job.ended).status).toBe(0);
   });
 
@@ -92,14 +86,14 @@ describe('an elastic job', () => {
       '--zone',
       '10000000000-10004000000',
       guests.build('steps'),
-      go,
+      go.path,
       '100',
     );
     await until('the job runs', () => job.stdout.includes('step 3'));
     expect(cluster.dmi('drain', 'a').status).toBe(0);
     expect(perNode()).toEqual({ b: 2 });
     expect(cluster.hosts()).toHaveLength(2);
-    writeFileSync(go, '');
+    go.give();
     const { stdout, status } = await job.ended;
     expect(status).toBe(0);
     expectWhole(stdout, 2);
@@ -120,28 +114,28 @@ describe('an elastic job', () => {
 
   it('moves by processor time with --balance load: threads that compute are spread, those that sleep are not counted', async () => {
     cluster = await Processes.start(['a', 'b']);
-    const options = join(dirname(go), 'balance.json');
+    const options = join(dirname(go.path), 'balance.json');
     writeFileSync(options, '{"interval": 0.5, "cooldown": 1}');
     const load = ['--balance', 'load', '--balance-options', options];
-    const job = cluster.run('-n', '4', ...load, guests.build('busy'), go);
+    const job = cluster.run('-n', '4', ...load, guests.build('busy'), go.path);
     const at = () => new Map(cluster.json<ThreadRow[]>('ps').map(({ thread, node }) => [thread, node]));
     // The two on the first node have all the work.
     await until('they are apart', () => new Set([at().get('0.1'), at().get('0.2')]).size === 2);
     // A thread that has moved is measured again after two more reports.
     await until('all are measured', () => cluster.json<PlanRow[]>('plan')[0]?.measured === 4);
-    writeFileSync(go, '');
+    go.give();
     expect((await job.ended).status).toBe(0);
     expect(job.log().filter(event => event.event === 'moved' && event.cause === 'balance').length).toBeGreaterThan(0);
   });
 
   it('runs two jobs side by side on nodes that come and go', async () => {
     cluster = await Processes.start(['a']);
-    const jobs = [1, 2].map(() => cluster.run('-n', '4', guests.build('steps'), go, '100'));
+    const jobs = [1, 2].map(() => cluster.run('-n', '4', guests.build('steps'), go.path, '100'));
     await until('both run', () => jobs.every(({ stdout }) => stdout.includes('step 2')));
     await cluster.join('b');
     await until('both are spread', () => JSON.stringify(Object.entries(perNode()).sort()) === '[["a",4],["b",4]]');
     expect(cluster.dmi('drain', 'a').status).toBe(0);
-    writeFileSync(go, '');
+    go.give();
     for (const job of jobs) {
       const { stdout, status } = await job.ended;
       expect(status).toBe(0);

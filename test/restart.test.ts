@@ -1,8 +1,6 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
 import { Client } from '@dmi/core';
-import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, describe, expect, it } from 'vitest';
+import { goFile } from './cluster/go.js';
 import { Guests } from './cluster/guests.js';
 import { Processes, pause, until } from './cluster/processes.js';
 import { expectWhole } from './cluster/steps.js';
@@ -12,13 +10,9 @@ import { Wire } from './cluster/wire.js';
 
 const guests = new Guests();
 let cluster: Processes;
-let go: string;
-beforeEach(() => {
-  go = join(mkdtempSync(join(tmpdir(), 'dmi-go-')), 'go');
-});
+const go = goFile();
 afterEach(async () => {
   await cluster?.stop();
-  rmSync(dirname(go), { recursive: true, force: true });
 });
 afterAll(() => guests.remove());
 
@@ -57,7 +51,7 @@ async function killCoordinator(): Promise<void> {
 describe('a running job', () => {
   it('goes on while the coordinator is killed and started anew, which then knows it as it was', async () => {
     cluster = await Processes.start(['a', 'b']);
-    const job = cluster.run('-n', '6', guests.build('steps'), go, '100');
+    const job = cluster.run('-n', '6', guests.build('steps'), go.path, '100');
     await until('the job runs', () => job.stdout.includes('step 3'));
     const [before] = await ask(client => client.jobs());
     const pids = cluster.hosts();
@@ -78,7 +72,7 @@ describe('a running job', () => {
     await spread({ a: 2, b: 2, c: 2 });
     expect(cluster.dmi('drain', 'a').status).toBe(0);
     expect(await perNode()).toEqual({ b: 3, c: 3 });
-    writeFileSync(go, '');
+    go.give();
     const { stdout, stderr, status } = await job.ended;
     expect(status).toBe(0);
     expect(stderr.split('\n').sort()).toEqual(['', ...Array.from({ length: 6 }, (_, rank) => `rank ${rank} is done`)]);
@@ -90,7 +84,7 @@ describe('a running job', () => {
     cluster = await Processes.start(['a', 'b']);
     const program = guests.build('steps');
     const sizes = [4, 6];
-    const jobs = sizes.map(n => cluster.run('-n', `${n}`, program, go, '100'));
+    const jobs = sizes.map(n => cluster.run('-n', `${n}`, program, go.path, '100'));
     for (const job of jobs) await until('both jobs run', () => job.stdout.includes('step 3'));
     const before = await ask(client => client.jobs());
     await killCoordinator();
@@ -102,7 +96,7 @@ describe('a running job', () => {
       before.map(facts).sort(),
     );
     await cluster.join('c');
-    writeFileSync(go, '');
+    go.give();
     for (const [i, job] of jobs.entries()) {
       const { stdout, stderr, status } = await job.ended;
       expect([status, stderr.split('\n').length]).toEqual([0, (sizes[i] ?? 0) + 1]);
@@ -117,7 +111,7 @@ describe('a running job', () => {
     const wire = await Wire.to(hostname, Number(port));
     try {
       await cluster.join('b', '--join', `ws://127.0.0.1:${wire.port}`);
-      const job = cluster.run('-n', '6', guests.build('steps'), go, '100');
+      const job = cluster.run('-n', '6', guests.build('steps'), go.path, '100');
       await until('the job runs', () => job.stdout.includes('step 3'));
       await cluster.join('c');
       wire.cut(); // threads are on their way from b to c, or about to be
@@ -125,7 +119,7 @@ describe('a running job', () => {
       expect((await ask(client => client.nodes())).find(({ name }) => name === 'b')?.link).toBe('down');
       wire.mend();
       await spread({ a: 2, b: 2, c: 2 });
-      writeFileSync(go, '');
+      go.give();
       const { stdout, status } = await job.ended;
       expect(status).toBe(0);
       expectWhole(stdout, 6);

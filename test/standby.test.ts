@@ -1,9 +1,7 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
 import { Client, findLeader } from '@dmi/core';
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ETCD, Etcd } from './cluster/etcd.js';
+import { goFile } from './cluster/go.js';
 import { Guests } from './cluster/guests.js';
 import { type Command, Processes, until } from './cluster/processes.js';
 import { expectWhole } from './cluster/steps.js';
@@ -18,10 +16,9 @@ let etcd: Etcd;
 let cluster: Processes;
 let first: Command;
 let second: Command;
-let go: string;
+const go = goFile();
 
 beforeEach(async () => {
-  go = join(mkdtempSync(join(tmpdir(), 'dmi-go-')), 'go');
   if (!ETCD) return;
   etcd = await Etcd.start();
   cluster = Processes.apart();
@@ -34,7 +31,6 @@ beforeEach(async () => {
 afterEach(async () => {
   await cluster?.stop();
   await etcd?.remove();
-  rmSync(dirname(go), { recursive: true, force: true });
 });
 afterAll(() => guests.remove());
 
@@ -48,14 +44,14 @@ async function says(command: Command, what: string): Promise<void> {
 /** A job of six ranks on two nodes, which runs until it is let go. */
 async function start(): Promise<Command> {
   await Promise.all(['a', 'b'].map(name => cluster.join(name)));
-  const job = cluster.run('-n', '6', guests.build('steps'), go, '100');
+  const job = cluster.run('-n', '6', guests.build('steps'), go.path, '100');
   await until('the job runs', () => job.stdout.includes('step 3'));
   return job;
 }
 
 /** It has said everything once, and nothing of it is left. */
 async function finish(job: Command): Promise<void> {
-  writeFileSync(go, '');
+  go.give();
   const { stdout, stderr, status } = await job.ended;
   expect([status, stderr.split('\n').sort()]).toEqual([
     0,

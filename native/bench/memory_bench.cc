@@ -339,24 +339,29 @@ class Bench {
     (void)sink;
   }
 
+  // Reads 8 B of a page that the peer owns.
+  void get(int64_t page) {
+    access(slot_, OpKind::Read, Mode::Get, page, &value_, 8);
+    run(m_, slot_);
+  }
+  void time_get(const char* name, int64_t page) {
+    get(page);
+    against_round_trip(name, 7, 3000, [&] { get(page); });
+  }
+
   void remote() {
     int64_t value = 0;
     const auto page = mmap(m_, 4096, 1);
     tell(Command::Own, page, 4096);
     Slot slot;
-    const auto get = [&] {
-      access(slot, OpKind::Read, Mode::Get, page, &value, 8);
-      run(m_, slot);
-    };
-    get();
-    against_round_trip("remote-get-8B", 7, 3000, get);
+    time_get("remote-get-8B", page);
     against_round_trip("remote-put-8B", 7, 3000, [&] {
       access(slot, OpKind::Write, Mode::Put, page, &value, 8);
       run(m_, slot);
     });
     if (wanted("busy-target-get-8B")) {
       tell(Command::Compute);
-      const double busy = dmi::bench::time_each(5000, get);
+      const double busy = dmi::bench::time_each(5000, [&] { get(page); });
       tell(Command::Rest);
       report("busy-target-get-8B", busy, "ns", round_trip(), "tcp-round-trip-spinning");
     }
@@ -429,16 +434,9 @@ class Bench {
   }
 
   void same_machine() {
-    int64_t value = 0;
     const auto page = mmap(m_, 4096, 1);
     tell(Command::Own, page, 4096);
-    Slot slot;
-    const auto get = [&] {
-      access(slot, OpKind::Read, Mode::Get, page, &value, 8);
-      run(m_, slot);
-    };
-    get();
-    against_round_trip("same-machine-get-8B", 7, 3000, get);
+    time_get("same-machine-get-8B", page);
     if (!wanted("same-machine-stream-1MiB")) return;
     const auto pages = mmap(m_, kMiB, kInFlight);
     for (size_t i = 0; i < kInFlight; i++) tell(Command::Own, pages + static_cast<int64_t>(i) * kMiB, kMiB);
@@ -544,6 +542,8 @@ class Bench {
   const int pipe_;
   const std::set<std::string> only_;
   double round_trip_ = 0;
+  Slot slot_;          // of get()
+  int64_t value_ = 0;
 };
 
 // Two members of a job in two processes, this one measuring.
