@@ -6,7 +6,8 @@ import { mainHost } from './state.js';
 
 /** A host has said what its machine has. Machines that are alike share one list. */
 export function noteFeatures(job: Job, host: Host, features: readonly string[]): void {
-  const known = [...job.features.values()].find(list => list.join() === features.join());
+  const wanted = features.join();
+  const known = [...new Set(job.features.values())].find(list => list.join() === wanted);
   job.features.set(host.member, known ?? features);
   if (known === undefined && job.features.size > 1) job.mixed = true;
 }
