@@ -23,6 +23,7 @@ class Writer {
     const auto* p = static_cast<const std::byte*>(data);
     out_.insert(out_.end(), p, p + size);
   }
+  void append(const Writer& other) { out_.insert(out_.end(), other.out_.begin(), other.out_.end()); }
   void text(const std::string& s) { bytes(s.data(), s.size()); }
   std::span<const std::byte> view() const { return out_; }
   size_t size() const { return out_.size(); }

@@ -51,11 +51,12 @@ DirtyPages::~DirtyPages() {
 }
 
 void DirtyPages::take(uint64_t start, uint64_t end, std::vector<Run>& runs) {
-  if (!written_pages(start, end, Written::Take, runs)) throw Error("refused", std::string("cannot take written pages: ") + strerror(errno));
+  if (!take_written_pages(start, end, runs)) throw Error("refused", std::string("cannot take written pages: ") + strerror(errno));
 }
 
-void DirtyPages::look(uint64_t start, uint64_t end, std::vector<Run>& runs) {
-  if (!written_pages(start, end, Written::Look, runs)) throw Error("refused", std::string("cannot look for written pages: ") + strerror(errno));
+void DirtyPages::look(uint64_t start, uint64_t end, std::vector<Run>& populated, std::vector<Run>& written) {
+  if (!populated_and_written_pages(start, end, populated, written))
+    throw Error("refused", std::string("cannot look for written pages: ") + strerror(errno));
 }
 
 }  // namespace dmi::host

@@ -12,7 +12,7 @@ class DirtyPages {
  public:
   // Watches these ranges from now on; all their pages count as written. watching() is false where the kernel will not.
   explicit DirtyPages(const std::vector<Run>& ranges);
-  ~DirtyPages();  // watching ends
+  ~DirtyPages();  // watching ends: takes its time, unless the ranges are not mapped any more
   DirtyPages(const DirtyPages&) = delete;
   DirtyPages& operator=(const DirtyPages&) = delete;
 
@@ -21,8 +21,8 @@ class DirtyPages {
   // Appends the runs of populated private pages in [start, end), of a watched range, that were written since they were last
   // taken.
   void take(uint64_t start, uint64_t end, std::vector<Run>& runs);
-  // The same, of any range: where nobody has watched, all count. They are not taken.
-  void look(uint64_t start, uint64_t end, std::vector<Run>& runs);
+  // Of any range: its populated pages, and those of them that were written; where nobody has watched, all. They are not taken.
+  void look(uint64_t start, uint64_t end, std::vector<Run>& populated, std::vector<Run>& written);
 
  private:
   int fd_ = -1;

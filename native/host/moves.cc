@@ -9,9 +9,9 @@
 namespace dmi::host {
 void Moves::request(ThreadKey thread, memory::MemberId to, std::function<void(const MoveOutcome&)> done, bool self) {
   run_in_helper([this, thread, to, self, done = std::move(done)] {
-    std::shared_ptr<Guest> gone;
+    Left gone;
     done(send(thread, to, self, gone));
-    if (gone) left(*gone);  // nobody need wait while its memory is unmapped
+    if (gone.guest) left(*gone.guest);  // nobody need wait while its memory is unmapped
   });
 }
 

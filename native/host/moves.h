@@ -36,6 +36,7 @@
 #include <nlohmann/json_fwd.hpp>
 
 #include "admission.h"
+#include "dirty_pages.h"
 #include "guest.h"
 
 namespace dmi::host {
@@ -66,8 +67,13 @@ class Moves {
 
  private:
   struct Outgoing;
+  // What stays behind of a thread that runs elsewhere. Its pages are watched until they are unmapped: to end that takes as long.
+  struct Left {
+    std::shared_ptr<Guest> guest;
+    std::unique_ptr<DirtyPages> watched;
+  };
 
-  MoveOutcome send(ThreadKey thread, memory::MemberId to, bool self, std::shared_ptr<Guest>& gone);  // gone: to be left()
+  MoveOutcome send(ThreadKey thread, memory::MemberId to, bool self, Left& gone);  // gone: to be left()
   bool runs_there(uint64_t id, memory::MemberId to, const std::string& thread, std::string why);  // sent whole, but no answer
   void receive(int fd, memory::MemberId from);
   bool settle(uint64_t id, bool run);  // of a move whose offer was accepted; true: the thread runs here

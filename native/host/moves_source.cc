@@ -27,6 +27,7 @@ constexpr uint64_t kLiveFrom = 4 << 20;      // bytes from which a thread runs o
 constexpr uint64_t kLiveEnough = 1 << 20;    // bytes left that are sent while it stands still
 constexpr int kLiveRounds = 8;
 constexpr uint64_t kReadFrom = 512 << 10;    // bytes for which a destination that can read them itself is asked to
+constexpr uint64_t kPortion = 64 << 20;      // bytes that it reads before it answers
 
 uint64_t random_id() {
   uint64_t v = 0;
@@ -70,41 +71,43 @@ struct Moves::Outgoing {
   const uint64_t id = random_id();
   const std::string to;  // for people
   Layout layout;         // as offered
+  Writer files{};        // that the thread has open, as offered
   std::vector<bool> present{};
   std::vector<Run> sent{};    // while it ran
   std::vector<Run> missed{};  // of those, what could not be read then
   uint64_t bytes = 0;
-  std::optional<DirtyPages> dirty{};
+  std::unique_ptr<DirtyPages> dirty{};
   const std::unique_ptr<const Beacon> beacon = Beacon::light();
   bool reads_itself = false;  // the destination, from this process's memory
 
   // At rest: what the destination must know to get ready.
-  Writer describe();
-  void offer(const Writer& description);
+  void describe();
+  void offer();
   // Pages before the last; the destination has them when it returns, or will have before anything that is sent later.
   void send_round(const std::vector<Run>& runs);
+  void send_to_be_read(const std::vector<Run>& runs);
   // While the thread runs: its pages, and again those that it writes meanwhile, until little is left.
   void send_live();
   // At rest: the thread, and what of its memory is not there yet; all but the end, upon which it may run there.
   void send_rest(std::vector<Extent>& unreadable);
 };
 
-Writer Moves::Outgoing::describe() {
+void Moves::Outgoing::describe() {
   layout = layout_of(g.space);
-  Writer w;
-  w.num(kMoveWire), w.num(id), w.text(Host::get().build()), w.num(g.key);
+  g.files.save(files);
+}
+
+void Moves::Outgoing::offer() {
+  hash_files(layout);
+  // How much there is to send is looked for while the thread runs: of a large one that takes milliseconds.
   std::vector<Run> populated;
   for (const Mapping& m : layout.mappings) populated_pages(m.start, m.end, populated);
+  Writer w;
+  w.num(kMoveWire), w.num(id), w.text(Host::get().build()), w.num(g.key);
   w.num(bytes_of(populated));
   write_features(w, *g.features);
   beacon->save(w);
-  g.files.save(w);
-  return w;
-}
-
-void Moves::Outgoing::offer(const Writer& description) {
-  hash_files(layout);
-  Writer w = description;
+  w.append(files);
   write_layout(w, layout);
   stream.send(MoveMessage::Offer, w);
   fault_point("source:offer", stream.fd());
@@ -123,17 +126,8 @@ void Moves::Outgoing::offer(const Writer& description) {
 
 void Moves::Outgoing::send_round(const std::vector<Run>& runs) {
   if (reads_itself) {
-    stream.send(MoveMessage::Look, {}, true);
-    stream.send_runs(runs);
-    fault_point("source:pages", stream.fd());
-    std::vector<std::byte> answer;
-    const MoveMessage type = stream.receive(answer);
-    Reader r(answer);
-    std::vector<Run> gone(r.count(sizeof(Run)));
-    for (Run& g : gone) g.start = r.num<uint64_t>(), g.size = r.num<uint64_t>();
-    if (type != MoveMessage::Taken || !r.ok()) throw Error("refused", to + " answered pages with nonsense");
-    missed.insert(missed.end(), gone.begin(), gone.end());
-    bytes += bytes_of(runs);
+    // In portions, each of which is answered: neither this move's patience nor others' turns depend on a thread's size.
+    for (const std::vector<Run>& portion : portions(runs, kPortion)) send_to_be_read(portion);
   } else {
     stream.send(MoveMessage::Pages);
     stream.send_pages(runs, bytes, &missed);
@@ -143,11 +137,25 @@ void Moves::Outgoing::send_round(const std::vector<Run>& runs) {
   sent.insert(sent.end(), runs.begin(), runs.end());
 }
 
+void Moves::Outgoing::send_to_be_read(const std::vector<Run>& runs) {
+  stream.send(MoveMessage::Look, {}, true);
+  stream.send_runs(runs);
+  fault_point("source:pages", stream.fd());
+  std::vector<std::byte> answer;
+  const MoveMessage type = stream.receive(answer);
+  Reader r(answer);
+  std::vector<Run> gone(r.count(sizeof(Run)));
+  for (Run& g : gone) g.start = r.num<uint64_t>(), g.size = r.num<uint64_t>();
+  if (type != MoveMessage::Taken || !r.ok()) throw Error("refused", to + " answered pages with nonsense");
+  missed.insert(missed.end(), gone.begin(), gone.end());
+  bytes += bytes_of(runs);
+}
+
 void Moves::Outgoing::send_live() {
   std::vector<Run> ranges;
   for (const Mapping& m : layout.mappings)
     if ((m.prot & PROT_READ) && !whole(m, present)) ranges.push_back({m.start, m.end - m.start});
-  dirty.emplace(ranges);
+  dirty = std::make_unique<DirtyPages>(ranges);
   if (!dirty->watching()) {
     static std::atomic<bool> said{false};
     if (!said.exchange(true)) Host::get().control().log(30, "large threads stand still while they move: " + dirty->why_not());
@@ -170,18 +178,18 @@ void Moves::Outgoing::send_rest(std::vector<Extent>& unreadable) {
   const Layout now = layout_of(g.space, layout.files);
   std::vector<Run> runs, populated, written;
   for (const Mapping& m : now.mappings) {
-    const size_t before = populated.size();
-    populated_pages(m.start, m.end, populated);
+    std::vector<Run> here;
     if (whole(m, present)) {
       const uint64_t size = page_up(now.files[m.file - 1].size);
       const uint64_t in_file = size > m.offset ? std::min(m.end - m.start, size - m.offset) : 0;
-      if (in_file) runs.push_back({m.start, in_file});
-      populated.resize(before);
-      if (in_file) populated.push_back({m.start, in_file});
+      if (in_file) here.push_back({m.start, in_file}), runs.push_back(here.back());
     } else if (dirty) {
-      dirty->look(m.start, m.end, written);
+      dirty->look(m.start, m.end, here, written);
+    } else {
+      populated_pages(m.start, m.end, here);
     }
-    if (populated.size() > before && !(m.prot & PROT_READ)) {
+    populated.insert(populated.end(), here.begin(), here.end());
+    if (!here.empty() && !(m.prot & PROT_READ)) {
       mprotect(reinterpret_cast<void*>(m.start), m.end - m.start, PROT_READ);
       unreadable.push_back({m.start, m.end - m.start});
     }
@@ -212,7 +220,7 @@ void Moves::Outgoing::send_rest(std::vector<Extent>& unreadable) {
   fault_point("source:state", stream.fd());
 }
 
-MoveOutcome Moves::send(ThreadKey thread, memory::MemberId to, bool self, std::shared_ptr<Guest>& gone) {
+MoveOutcome Moves::send(ThreadKey thread, memory::MemberId to, bool self, Left& gone) {
   Host& host = Host::get();
   const double begin = monotonic_seconds();
   Visit visit(host.departure());  // until the destination has confirmed, this host must stay
@@ -271,10 +279,10 @@ MoveOutcome Moves::send(ThreadKey thread, memory::MemberId to, bool self, std::s
   bool offered = false;
   try {
     pause();
-    const Writer description = move.describe();
+    move.describe();
     if (!self) go_on();
     offered = true;
-    move.offer(description);
+    move.offer();
     if (!self) {
       if (g->space.mapped_bytes() >= kLiveFrom) move.send_live();
       pause();
@@ -308,7 +316,7 @@ MoveOutcome Moves::send(ThreadKey thread, memory::MemberId to, bool self, std::s
   o.bytes = move.bytes;
   o.pause += monotonic_seconds() - paused_at;
   o.seconds = monotonic_seconds() - begin;
-  gone = g;
+  gone = {g, std::move(move.dirty)};
   return o;
 }
 

@@ -31,7 +31,8 @@ void add(std::vector<Run>& runs, uint64_t start, uint64_t end) {
   else runs.push_back({start, end - start});
 }
 
-bool scan(uint64_t start, uint64_t end, std::vector<Run>& runs, uint64_t flags = 0, uint64_t also = 0) {
+// `written`: of the runs, those that were written; null: nobody asks.
+bool scan(uint64_t start, uint64_t end, std::vector<Run>& runs, uint64_t flags = 0, uint64_t also = 0, std::vector<Run>* written = nullptr) {
   PageRegion found[256];
   while (start < end) {
     ScanArgument a{};
@@ -45,10 +46,13 @@ bool scan(uint64_t start, uint64_t end, std::vector<Run>& runs, uint64_t flags =
     a.flags = flags;
     a.category_mask |= also;
     a.category_anyof_mask = kPresent | kSwapped;
-    a.return_mask = kPresent;
+    a.return_mask = written ? kWritten : kPresent;
     const int n = ioctl(pagemap(), kScan, &a);
     if (n < 0) return false;
-    for (int i = 0; i < n; i++) add(runs, found[i].start, found[i].end);
+    for (int i = 0; i < n; i++) {
+      add(runs, found[i].start, found[i].end);
+      if (written && (found[i].categories & kWritten)) add(*written, found[i].start, found[i].end);
+    }
     if (a.walk_end <= start) break;
     start = a.walk_end;
   }
@@ -70,8 +74,12 @@ void read_pagemap(uint64_t start, uint64_t end, std::vector<Run>& runs) {
 
 }  // namespace
 
-bool written_pages(uint64_t start, uint64_t end, Written how, std::vector<Run>& runs) {
-  return scan(start, end, runs, how == Written::Take ? kProtectFound : 0, kWritten);
+bool take_written_pages(uint64_t start, uint64_t end, std::vector<Run>& runs) {
+  return scan(start, end, runs, kProtectFound, kWritten);
+}
+
+bool populated_and_written_pages(uint64_t start, uint64_t end, std::vector<Run>& populated, std::vector<Run>& written) {
+  return scan(start, end, populated, 0, 0, &written);
 }
 
 void populated_pages(uint64_t start, uint64_t end, std::vector<Run>& runs) {
@@ -100,6 +108,20 @@ std::vector<Run> difference(std::vector<Run> runs, std::vector<Run> others) {
     done = std::max(done, end);
   }
   return left;
+}
+
+std::vector<std::vector<Run>> portions(const std::vector<Run>& runs, uint64_t most) {
+  std::vector<std::vector<Run>> all;
+  uint64_t room = 0;
+  for (Run r : runs) {
+    while (r.size > 0) {
+      if (room == 0) all.emplace_back(), room = most;
+      const uint64_t part = std::min(room, r.size);
+      all.back().push_back({r.start, part});
+      r.start += part, r.size -= part, room -= part;
+    }
+  }
+  return all;
 }
 
 }  // namespace dmi::host

@@ -16,6 +16,7 @@
 #include <algorithm>
 #include <atomic>
 #include <mutex>
+#include <semaphore>
 #include <thread>
 
 #include "error.h"
@@ -30,6 +31,21 @@ constexpr uint64_t kPiece = 256 << 10;    // bytes that stay in a core's cache b
 constexpr uint64_t kFreshFrom = 1 << 20;  // bytes of a run from which putting whole new pages into place pays
 constexpr uint64_t kTwoFrom = 4 << 20;    // bytes from which two threads share the work
 constexpr int kUserModeOnly = 1;          // UFFD_USER_MODE_ONLY
+
+// More threads that copy than there are cores only push each other's pieces out of the caches: large runs wait for their turn.
+std::counting_semaphore<>& turns() {
+  static std::counting_semaphore<> all(std::max(1u, std::thread::hardware_concurrency()));
+  return all;
+}
+
+struct Turn {
+  explicit Turn(bool wait) : mine(wait ? (turns().acquire(), true) : turns().try_acquire()) {}
+  ~Turn() {
+    if (mine) turns().release();
+  }
+  Turn(const Turn&) = delete;
+  const bool mine;
+};
 
 // New pages put into a range as a whole: unlike a page that is touched, they are not cleared first. While it exists nobody else may
 // touch the range.
@@ -167,8 +183,14 @@ bool SourceMemory::copy_fresh(const Run& run, std::vector<Run>& missed) {
     }
     munmap(p, kPiece);
   };
+  const Turn turn(true);
   std::thread second;
-  if (run.size >= kTwoFrom) second = std::thread([&] { block_all_signals(), work(); });
+  if (run.size >= kTwoFrom) {
+    second = std::thread([&] {
+      block_all_signals();
+      if (const Turn other(false); other.mine) work();
+    });
+  }
   work();
   if (second.joinable()) second.join();
   if (!broken.empty()) throw Error("unreachable", broken);

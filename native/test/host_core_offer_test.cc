@@ -278,5 +278,26 @@ TEST(Runs, DifferenceIsThatOfTheSets) {
   }
 }
 
+TEST(Runs, PortionsHoldTheSameAndNoneMoreThanItMay) {
+  constexpr uint64_t kMost = 5 * kPage;
+  const std::vector<dmi::host::Run> runs = {{10 * kPage, 2 * kPage}, {20 * kPage, 17 * kPage}, {50 * kPage, kPage}, {60 * kPage, 4 * kPage}};
+  uint64_t sum = 0;
+  std::set<uint64_t> got;
+  for (const auto& portion : portions(runs, kMost)) {
+    uint64_t size = 0;
+    for (const dmi::host::Run& r : portion) {
+      size += r.size;
+      for (uint64_t p = r.start; p < r.start + r.size; p += kPage) ASSERT_TRUE(got.insert(p).second) << "twice";
+    }
+    ASSERT_GT(size, 0u);
+    ASSERT_LE(size, kMost);
+    sum += size;
+  }
+  for (const dmi::host::Run& r : runs)
+    for (uint64_t p = r.start; p < r.start + r.size; p += kPage) ASSERT_TRUE(got.contains(p));
+  EXPECT_EQ(sum, 24 * kPage);
+  EXPECT_TRUE(portions({}, kMost).empty());
+}
+
 }  // namespace
 }  // namespace dmi::host
