@@ -41,6 +41,8 @@ struct Aftermath {
   std::vector<MemberId> hang_up;
   bool drained = false;
   bool soon = false;  // the peers' queues need not be written at once
+  bool more = false;  // an operation has been begun in part
+  bool held = false;  // the engine keeps operations until release()
 
   void add(Transport::Peer* peer) {
     for (size_t i = 0; i < count; i++)
@@ -181,6 +183,8 @@ class MemberImpl final : public Member, private transport::FrameHandler {
 
   // Under the lock.
   void collect(Aftermath& rest) {
+    rest.more = std::exchange(out_.more, false);
+    rest.held = std::exchange(out_.held, false);
     rest.soon = std::exchange(out_.may_wait, false) && !out_.sends.empty();
     for (const auto& send : out_.sends) rest.soon &= send.frame.body.empty();
     for (auto& send : out_.sends) rest.add(transport_.push(send.to, LinkKind::Engine, std::move(send.frame)));
@@ -194,8 +198,22 @@ class MemberImpl final : public Member, private transport::FrameHandler {
 
   // Without it.
   void finish(Aftermath& rest) {
+    perform(rest);
+    for (bool more = rest.more; more;) {
+      Aftermath next;
+      {
+        std::lock_guard lock(lock_);
+        engine_->proceed(out_);
+        collect(next);
+      }
+      perform(next);
+      more = next.more;
+    }
+  }
+  void perform(Aftermath& rest) {
     for (size_t i = 0; i < rest.count; i++) rest.soon ? transport_.flush_soon(rest.few[i]) : transport_.flush(rest.few[i]);
     for (auto* peer : rest.many) transport_.flush(peer);
+    if (rest.held) transport_.hold();
     if (!rest.done.empty()) {
       for (auto* op : rest.done)
         if (callbacks_.done) callbacks_.done(op);
@@ -232,6 +250,9 @@ class MemberImpl final : public Member, private transport::FrameHandler {
     collect(rest);
     lock_.unlock();
     finish(rest);
+  }
+  void release() override {
+    call([&] { engine_->release(out_); });
   }
   void app(MemberId from, std::span<const std::byte> bytes) override {
     if (callbacks_.app) callbacks_.app(from, bytes);

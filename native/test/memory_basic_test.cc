@@ -150,6 +150,74 @@ TEST(Memory, AtomicsHoldOnEveryMember) {
   EXPECT_EQ(c.get(1, a + 64), 9);
 }
 
+// The first goes at once, the rest waits until there are 32 or somebody asks for it; the owner answers each message with one.
+TEST(Memory, SmallOperationsInFlightShareMessages) {
+  Cluster c(2);
+  const auto a = c.map(0, 4096, 1);
+  c.put(0, a, 5, Mode::Exclusive);
+  EXPECT_EQ(c.get(1, a), 5);  // now it knows the owner
+  const auto sent = [&](MemberId m) { return c.world.node(m).engine->stats().messages_sent; };
+  const auto before = sent(1), answered = sent(0);
+  std::vector<int64_t> values(50);
+  std::vector<Piece> pieces(50);
+  std::vector<Op> ops(50);
+  for (int i = 0; i < 50; i++) {
+    values[static_cast<size_t>(i)] = 100 + i;
+    pieces[static_cast<size_t>(i)] = {a + 64 + 8 * i, 8, reinterpret_cast<std::byte*>(&values[static_cast<size_t>(i)])};
+    auto& op = ops[static_cast<size_t>(i)];
+    if (i == 20) {
+      op.kind = OpKind::Fad;
+      op.addr = a;
+      op.value = 2;
+    } else {
+      op.kind = OpKind::Write;
+      op.pieces = {&pieces[static_cast<size_t>(i)], 1};
+    }
+    op.mode = Mode::Put;
+    EXPECT_FALSE(c.world.submit(1, &op));
+  }
+  EXPECT_EQ(sent(1) - before, 2u);
+  c.world.settle();
+  EXPECT_EQ(sent(1) - before, 3u);
+  EXPECT_EQ(sent(0) - answered, 3u);
+  for (auto& op : ops) {
+    EXPECT_TRUE(c.world.is_done(&op));
+    EXPECT_EQ(op.error, 0) << op.message;
+  }
+  EXPECT_EQ(ops[20].value, 5);
+  EXPECT_EQ(c.get(0, a), 7);
+  for (int i = 0; i < 50; i++) EXPECT_EQ(c.get(0, a + 64 + 8 * i), i == 20 ? 0 : 100 + i);
+}
+
+TEST(Memory, ManyPiecesAreReadAndWrittenWhileOthersWork) {
+  Cluster c(3);
+  const auto a = c.map(0, 4096, 8);
+  constexpr int kMany = 7000;
+  std::vector<int32_t> out(kMany), in(kMany);
+  std::vector<Piece> from, to;
+  for (int i = 0; i < kMany; i++) {
+    out[static_cast<size_t>(i)] = i;
+    const auto at = a + (i * 4 + i / 100 * 3) % 32000;
+    from.push_back({at, 4, reinterpret_cast<std::byte*>(&out[static_cast<size_t>(i)])});
+    to.push_back({at, 4, reinterpret_cast<std::byte*>(&in[static_cast<size_t>(i)])});
+  }
+  for (const auto& [kind, mode, pieces] : {std::tuple{OpKind::Write, Mode::Put, std::span<const Piece>(from)}, {OpKind::Read, Mode::Get, std::span<const Piece>(to)},
+                                           {OpKind::Write, Mode::Exclusive, std::span<const Piece>(from)}, {OpKind::Read, Mode::Update, std::span<const Piece>(to)}}) {
+    std::fill(in.begin(), in.end(), -1);
+    Op op;
+    op.kind = kind;
+    op.mode = mode;
+    op.pieces = pieces;
+    const bool done = c.world.submit(2, &op);
+    for (int i = 0; i < 20; i++) c.put(i % 3, a + 32400, i);
+    if (!done && !c.world.is_done(&op)) c.world.wait(&op, 2);
+    EXPECT_EQ(op.error, 0) << op.message;
+    if (kind == OpKind::Read) {
+      EXPECT_EQ(in, out);
+    }
+  }
+}
+
 TEST(Memory, HotPathsHitOnlyWhatIsHereAndValid) {
   Cluster c(2);
   const auto a = c.map(0, 64, 2);

@@ -6,7 +6,7 @@
 #include <map>
 #include <sstream>
 
-#include "memory/core/wire.h"
+#include "memory/core/pack.h"
 
 namespace dmi::memory {
 namespace {
@@ -45,6 +45,32 @@ template <class F> void each_message(F&& f) {
   f("DrainReady", DrainReady{9});
   f("Offer", Offer{true, 4096, {0x20000000003, 4}});
   f("OfferAns", OfferAns{{0x20000000003}});
+  f("Pack", Pack{2, 3});
+  f("PackAns", PackAns{3});
+}
+
+// Items of each shape: everything named, nothing named, an index out of the order, another operation, another page.
+const PackItem kItems[] = {{7, 0x20000000003, 0, 8, 8, OpKind::Read}, {7, 0x20000000003, 1, 16, 8, OpKind::Read}, {7, 0x20000000004, 5, 0, 3, OpKind::Read},
+                           {9, 0x20000000004, 0, 24, 8, OpKind::Write}, {10, 0x20000000004, 0, 32, 4, OpKind::Cas}, {11, 0x20000000004, 0, 32, 8, OpKind::Fad},
+                           {11, 0x20000000004, 2, 40, 2, OpKind::Fas}};
+const PackedAnswer kAnswers[] = {{7, 0, 0, 8}, {7, 1, 0, 8}, {7, 5, 14, 0}, {9, 0, 0, 0}, {11, 2, 0, 2}};
+
+template <class Head, class Items> std::vector<std::byte> packed(const Items& items) {
+  Packing pack;
+  pack.begin(encoded_size(Head{}));
+  uint8_t next = 1;
+  for (auto& item : items) {
+    size_t size;
+    if constexpr (std::is_same_v<Head, Pack>) size = item.data_size();
+    else size = item.len;
+    auto* data = pack.add(item);
+    for (size_t i = 0; i < size; i++) data[i] = std::byte{next++};
+  }
+  Head head;
+  if constexpr (std::is_same_v<Head, Pack>) head.since = 2;
+  head.count = pack.count();
+  encode_to(Placing{pack.head()}, head, 0x1122334455667788, kInline);
+  return pack.copy();
 }
 
 std::map<std::string, std::string> golden() {
@@ -67,7 +93,49 @@ TEST(Wire, EveryMessageHasTheBytesItAlwaysHad) {
     const auto at = expected.find(name);
     EXPECT_TRUE(at != expected.end() && at->second == bytes) << name << " " << bytes;
   });
+  for (const auto& [name, bytes] : {std::pair{"PackWithItems", hex(packed<Pack>(kItems))}, {"PackAnsWithItems", hex(packed<PackAns>(kAnswers))}}) {
+    n++;
+    const auto at = expected.find(name);
+    EXPECT_TRUE(at != expected.end() && at->second == bytes) << name << " " << bytes;
+  }
   EXPECT_EQ(n, expected.size());
+}
+
+template <class Head, class Item, class Items> void unpack(const Items& items) {
+  const auto bytes = packed<Head>(items);
+  Head head;
+  std::span<const std::byte> data, mine;
+  ASSERT_TRUE(decode(bytes, {}, head, data));
+  ASSERT_TRUE(sound<Item>(data, head.count));
+  Unpacking in(data);
+  uint8_t next = 1;
+  for (auto& expected : items) {
+    Item item;
+    ASSERT_TRUE(in.next(item, mine));
+    EXPECT_EQ(item.op, expected.op);
+    EXPECT_EQ(item.index, expected.index);
+    EXPECT_EQ(item.len, expected.len);
+    if constexpr (std::is_same_v<Item, PackItem>) {
+      EXPECT_EQ(item.key, expected.key);
+      EXPECT_EQ(item.off, expected.off);
+      EXPECT_EQ(item.kind, expected.kind);
+    } else {
+      EXPECT_EQ(item.error, expected.error);
+    }
+    for (auto b : mine) EXPECT_EQ(b, std::byte{next++});
+  }
+  EXPECT_TRUE(in.at_end());
+  for (size_t n = 0; n < data.size(); n++) EXPECT_FALSE(sound<Item>(data.first(n), head.count)) << "cut to " << n;
+  EXPECT_FALSE(sound<Item>(data, head.count - 1));
+  EXPECT_FALSE(sound<Item>(data, head.count + 1));
+  auto nameless = std::vector(data.begin(), data.end());
+  nameless[0] &= ~std::byte{kItemOp};
+  EXPECT_FALSE(sound<Item>(nameless, head.count));
+}
+
+TEST(Wire, ItemsOfPacksAreReadAsTheyWereWrittenAndRefusedWhenTheyAreCutShort) {
+  unpack<Pack, PackItem>(kItems);
+  unpack<PackAns, PackedAnswer>(kAnswers);
 }
 
 TEST(Wire, WhatIsReadIsWhatWasWritten) {

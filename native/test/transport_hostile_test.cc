@@ -102,15 +102,15 @@ TEST(TransportHostile, AnotherVersionIsToldBothVersions) {
   Raw raw(node.transport().port());
   auto handshake = Handshake::initiate(kFriend, 1, "member", {}, 0);
   auto hello = handshake.take_output();
-  hello[4] = std::byte{2};
+  hello[4] = std::byte{99};
   raw.send(hello);
   handshake.feed(raw.receive(handshake.wanted()));
   handshake.feed(raw.receive(handshake.wanted()));
   EXPECT_EQ(handshake.state(), Handshake::State::Failed);
   EXPECT_EQ(handshake.refused(), RefuseCode::Version);
-  EXPECT_EQ(handshake.error(), "refused: wire version 2, this host speaks 1");
+  EXPECT_EQ(handshake.error(), "refused: wire version 99, this host speaks " + std::to_string(kWireVersion));
   EXPECT_TRUE(raw.closed());
-  EXPECT_TRUE(eventually([&] { return node.logged("wire version 2"); }));
+  EXPECT_TRUE(eventually([&] { return node.logged("wire version 99"); }));
 }
 
 TEST(TransportHostile, WrongKeyJobOrMemberIsRefusedWithTheReason) {

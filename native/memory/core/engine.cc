@@ -50,14 +50,20 @@ bool EngineImpl::submit(Op* op, Outbox& out) {
   op->waiter = 0;
   submitting_ = op;
   submitted_done_ = false;
-  out.may_wait = page_ops_ > 0 && is_plain(op->kind);
+  out.may_wait = hold_ = page_ops_ > 0 && is_plain(op->kind);
   {
     Entry entry(*this, out);
     if (view_.epoch() == 0) early_.push_back(op);
     else start(op);
   }
+  hold_ = false;
+  out.held = !open_.empty();
   submitting_ = nullptr;
   return submitted_done_;
+}
+
+void EngineImpl::release(Outbox& out) {
+  if (!open_.empty()) Entry(*this, out);
 }
 
 bool EngineImpl::resume(Op* op, Outbox& out) {
@@ -215,9 +221,22 @@ void EngineImpl::push_frame(MemberId to, Frame frame) {
 EngineImpl::Batch& EngineImpl::batch_for(MemberId to) {
   auto& b = batches_[to];
   if (!b.open) {
+    b.to = to;
     b.open = true;
-    open_.push_back(to);
+    open_.push_back(&b);
   }
+  begun_ = true;
+  return b;
+}
+
+// The batch to `to`, ready for one more item.
+EngineImpl::Batch* EngineImpl::begin_pack(MemberId to, MsgKind kind, size_t data) {
+  auto* b = &batch_for(to);
+  if (b->kind == kind && b->pack.has_room(data)) return b;
+  close(*b);
+  b->kind = kind;
+  b->since = view_.epoch();
+  b->pack.begin(kind == MsgKind::Pack ? encoded_size(Pack{}) : encoded_size(PackAns{}));
   return b;
 }
 
@@ -233,6 +252,7 @@ void EngineImpl::add_data(Batch& b, Data d) {
   b.pieces.back().small_size += d.bytes.size();
 }
 
+constexpr uint32_t kHeld = 32;      // operations in a pack that waits for company
 constexpr size_t kMaxParts = 1024;  // of one message: its receiver works on it while the next one is on the wire
 
 bool EngineImpl::takes(const Batch* b, const PageReq& head) {
@@ -274,9 +294,21 @@ void EngineImpl::add_answer(MemberId to, uint64_t op, const PageAnsPart& part, D
 }
 
 void EngineImpl::close(MemberId to) {
+  if (open_.empty()) return;
   auto at = batches_.find(to);
-  if (at == batches_.end() || !at->second.open) return;
-  auto& b = at->second;
+  if (at != batches_.end() && at->second.open) close(at->second);
+}
+
+void EngineImpl::close(Batch& b) {
+  if (b.kind == MsgKind::Pack || b.kind == MsgKind::PackAns) {
+    Placing head{b.pack.head()};
+    if (b.kind == MsgKind::Pack) encode_to(head, Pack{b.since, b.pack.count()}, view_.epoch(), kInline);
+    else encode_to(head, PackAns{b.pack.count()}, view_.epoch(), kInline);
+    b.kind = MsgKind{};
+    Frame frame;
+    frame.head = b.pack.copy();
+    return push_frame(b.to, std::move(frame));
+  }
   const uint8_t flags = b.bytes <= kInlineLimit ? kInline : 0;
   Frame frame;
   if (b.kind == MsgKind::PageReq) frame.head = encode(b.req, view_.epoch(), flags, flags ? b.bytes : 0);
@@ -301,16 +333,18 @@ void EngineImpl::close(MemberId to) {
   b.small.clear();
   b.pieces.clear();
   b.bytes = 0;
-  if (any) push_frame(to, std::move(frame));
+  if (any) push_frame(b.to, std::move(frame));
 }
 
 void EngineImpl::pump() {
   for (;;) {
-    for (auto to : open_) {
-      close(to);
-      batches_[to].open = false;
-    }
-    open_.clear();
+    begun_ = false;
+    std::erase_if(open_, [&](Batch* b) {
+      if (hold_ && b->kind == MsgKind::Pack && b->pack.count() < kHeld) return false;
+      close(*b);
+      b->open = false;
+      return true;
+    });
     if (!local_.empty()) {
       auto s = std::move(local_.front());
       local_.pop_front();
@@ -327,10 +361,10 @@ void EngineImpl::pump() {
     if (draining_ && !drained_) {
       push_pages();
       check_drained();
-      if (!open_.empty() || !local_.empty()) continue;
+      if (begun_ || !local_.empty()) continue;
     }
     keep_within_pool();
-    if (!open_.empty() || !local_.empty() || !rewatch_.empty()) continue;
+    if (begun_ || !local_.empty() || !rewatch_.empty()) continue;
     return;
   }
 }
@@ -425,6 +459,8 @@ void EngineImpl::dispatch(MemberId from, Bytes head, Bytes body) {
     case MsgKind::DrainReady: return handle<DrainReady>(from, head, body);
     case MsgKind::Offer: return handle<Offer>(from, head, body);
     case MsgKind::OfferAns: return handle<OfferAns>(from, head, body);
+    case MsgKind::Pack: return handle<Pack>(from, head, body);
+    case MsgKind::PackAns: return handle<PackAns>(from, head, body);
   }
   broke_protocol(from, "a message of unknown kind");
 }

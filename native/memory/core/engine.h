@@ -40,6 +40,10 @@ struct Outbox {
   bool drained = false;
   // After submit(): `sends` may wait for a few microseconds, as answers to earlier operations are due.
   bool may_wait = false;
+  // After submit(): the operation waits in the engine for company; the caller is to call release() soon, as above.
+  bool held = false;
+  // An operation of many pieces has been begun, and some of it may be sent; the caller is to call proceed() at once after that.
+  bool more = false;
 };
 
 struct EngineConfig {
@@ -55,6 +59,8 @@ class Engine {
   virtual ~Engine() = default;
 
   virtual bool submit(Op* op, Outbox& out) = 0;   // true: complete
+  virtual void release(Outbox& out) = 0;          // sends what is held, if anything is
+  virtual void proceed(Outbox& out) = 0;          // begins more of what was begun
   virtual void park(Op* op, Outbox& out) = 0;
   virtual bool resume(Op* op, Outbox& out) = 0;
   virtual void flush(Outbox& out) = 0;

@@ -26,6 +26,7 @@
 #include <utility>
 
 #include "op_table.h"
+#include "pack.h"
 #include "page_work.h"
 #include "pins.h"
 #include "sync_objects.h"
@@ -52,14 +53,11 @@ struct OpPart {
   bool put_only = false;                // ownership was refused: run at the owner
   bool done = false;
 };
-struct OpState {
+struct OpProgress {
   Op* op = nullptr;
   uint64_t id = 0;
   uint32_t remaining = 0;
   int error = 0;
-  std::string message;
-  std::vector<OpPart> parts;
-  std::vector<std::byte> scratch;       // bytes to send that are not in the caller's buffers; Watch: what was read
   // long operations
   uint64_t batch = 0;                   // the arrival batch this barrier arrival left in
   bool unflushed = false;               // a barrier arrival that is still combined here
@@ -70,17 +68,23 @@ struct OpState {
   bool morphed = false;                 // ask the mutex's home, not the condition's
   bool watching = false;
   bool counted = false;                 // in page_ops_
+  size_t pieces_begun = 0;              // of the many that it has
+  bool small = false;                   // every part is, as packs take them
+};
+struct OpState : OpProgress {
+  std::string message;
+  std::vector<OpPart> parts;
+  std::vector<std::byte> scratch;       // bytes to send that are not in the caller's buffers; Watch: what was read
 
   // As new, but for the memory of a small operation, which the next one will use.
   void clear() {
     constexpr size_t kKeptParts = 16, kKeptBytes = 256;
-    auto kept_parts = std::move(parts);
-    auto kept_scratch = std::move(scratch);
-    *this = OpState{};
-    kept_parts.clear();
-    kept_scratch.clear();
-    if (kept_parts.capacity() <= kKeptParts) parts = std::move(kept_parts);
-    if (kept_scratch.capacity() <= kKeptBytes) scratch = std::move(kept_scratch);
+    static_cast<OpProgress&>(*this) = {};
+    message.clear();
+    parts.clear();
+    scratch.clear();
+    if (parts.capacity() > kKeptParts) parts = {};
+    if (scratch.capacity() > kKeptBytes) scratch = {};
   }
 };
 
@@ -137,6 +141,8 @@ class EngineImpl final : public Engine {
   ~EngineImpl() override;
 
   bool submit(Op* op, Outbox& out) override;
+  void release(Outbox& out) override;
+  void proceed(Outbox& out) override;
   void park(Op* op, Outbox& out) override;
   bool resume(Op* op, Outbox& out) override;
   void flush(Outbox& out) override;
@@ -170,7 +176,10 @@ class EngineImpl final : public Engine {
   // Parts of page requests and answers to one member are collected into one message; any other message to that member
   // closes it first, so order is kept.
   struct Batch {
+    MemberId to = kNoMember;
     MsgKind kind{};
+    Packing pack;
+    uint64_t since = 0;                 // Pack
     PageReq req;
     PageAns ans;
     std::vector<std::byte> small;       // data that was copied, in order
@@ -188,7 +197,13 @@ class EngineImpl final : public Engine {
   void add_data(Batch& b, Data data);
   static bool takes(const Batch* b, const PageReq& head);           // one more part, or
   static bool takes(const Batch* b, uint64_t op);                   // one more answer
+  // Into the pack to `to`; `batch` is null or the batch of the call before, and to the same member.
+  Batch* begin_pack(MemberId to, MsgKind kind, size_t data);
+  Batch* pack_for(Batch* batch, MemberId to, MsgKind kind, size_t data) {
+    return batch && batch->kind == kind && batch->pack.has_room(data) ? batch : begin_pack(to, kind, data);
+  }
   void close(MemberId to);
+  void close(Batch& b);
   void pump();                          // closes batches and handles frames to ourselves until there are none
   void dispatch(MemberId from, Bytes head, Bytes body);
   template <class M> void handle(MemberId from, Bytes head, Bytes body);
@@ -208,7 +223,9 @@ class EngineImpl final : public Engine {
   void start_resume(Op* op);
   void begin_page_op(Op* op);
   bool split(OpState& s, GlobalAddr addr, int64_t size, std::byte* to, const std::byte* from);
-  void start_parts(OpState& s);
+  bool split(OpState& s, const Piece& p);
+  void start_parts(OpState& s, uint32_t begin);
+  void proceed(OpState& s);
   void start_part(OpState& s, uint32_t index);
   PageReq request(const OpState& s, bool fetch) const;  // without parts
   void send_part(OpState& s, uint32_t index);
@@ -218,11 +235,13 @@ class EngineImpl final : public Engine {
   void complete_now(Op* op, int error, std::string message);
   void fail_op(OpState& s, int error, std::string message);
   void on(MemberId from, uint64_t epoch, PageAns& m, Bytes data);
+  void on(MemberId from, uint64_t epoch, PackAns& m, Bytes items);
   size_t answer_bytes(const OpState& s, const OpPart& p) const;
   MemberId route(Mapping& m, PageKey key) const;
 
   // ---- owner.cc
   void on(MemberId from, uint64_t epoch, PageReq& m, Bytes data);
+  void on(MemberId from, uint64_t epoch, Pack& m, Bytes items);
   void on(MemberId from, uint64_t epoch, Transfer& m, Bytes data);
   void on(MemberId from, uint64_t epoch, PageMove& m, Bytes data);
   void on(MemberId from, uint64_t epoch, Granted& m, Bytes data);
@@ -231,6 +250,7 @@ class EngineImpl final : public Engine {
   struct Requested;
   std::byte* sink_page(MemberId from, Bytes head, size_t body_size);
   bool serve_at_rest(Requested& r, const PagePart& part, Bytes data);
+  bool serve(Requested& r, const PagePart& part, Bytes data);  // false: the peer broke the protocol
   void accept(Page& p, PageTask task);  // runs it now or queues it
   void run(Page& p, PageTask& task);
   void run_queue(Page& p);
@@ -352,12 +372,15 @@ class EngineImpl final : public Engine {
   OpTable<OpState> ops_;
   uint32_t page_ops_ = 0;               // of those: reads, writes and read-modify-writes of which answers are due
   uint64_t next_op_ = 1;
+  std::deque<uint64_t> begun_ops_;      // operations of which not every piece has been begun
   std::vector<Op*> early_;              // submitted before the first view
   std::vector<std::pair<uint64_t, Stored>> future_;  // messages whose meaning needs a newer view, by epoch
 
   std::deque<Stored> local_;            // frames to ourselves
-  std::map<MemberId, Batch> batches_;
-  std::vector<MemberId> open_;          // batches that are open
+  std::map<MemberId, Batch> batches_;   // never erased
+  std::vector<Batch*> open_;            // those that are open
+  bool begun_ = false;                  // one has been begun since pump() looked at them
+  bool hold_ = false;                   // packs of operations may stay open until release()
 
   struct LookUp { std::vector<Op*> ops; std::deque<Stored> messages; };
   std::map<uint32_t, LookUp> lookups_;

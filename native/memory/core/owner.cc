@@ -38,6 +38,11 @@ uint32_t EngineImpl::data_bytes(const PageReq& r, uint64_t len) {
 
 void EngineImpl::answer(PageTask& t, int error, uint64_t ver, Data data) {
   if (t.local) return finish_part(*t.local, t.index, error, data.bytes);
+  if (t.packed && error >= 0 && error <= UINT8_MAX && data.bytes.size() <= UINT16_MAX) {
+    const auto size = data.bytes.size();
+    auto& pack = pack_for(nullptr, t.requester, MsgKind::PackAns, size)->pack;
+    return copy_item(pack.add(PackedAnswer{t.op, t.index, static_cast<uint8_t>(error), static_cast<uint16_t>(size)}), data.bytes.data(), size);
+  }
   const PageAnsPart part{t.index, error, ver, data.bytes.size()};
   add_answer(t.requester, t.op, part, std::move(data));
 }
@@ -45,11 +50,30 @@ void EngineImpl::answer(PageTask& t, int error, uint64_t ver, Data data) {
 // ---- requests ----------------------------------------------------------------------------------------------------------
 // What the parts of one request have in common, while they are served.
 struct EngineImpl::Requested {
-  const PageReq& m;
-  bool at_rest;             // may be served by serve_at_rest at all
+  Requested(const PageReq& m, MemberId from, uint64_t epoch, bool packed) : m(m), from(from), epoch(epoch), packed(packed) {}
+  const PageReq& m;         // but for its parts
+  MemberId from;
+  uint64_t epoch;
+  bool packed;              // a pack: so are the answers
+  bool at_rest = false;     // may be served by serve_at_rest at all
   PageKey key = 0;          // of the part before, and
   Page* page = nullptr;     // its page, if that is owned here
   Batch* batch = nullptr;   // of the answer before
+  Page* locked = nullptr;   // small parts of one page take its lock together, but not for long
+  uint32_t served = 0;      // since it was locked
+
+  void lock(Page* p) {
+    if (p == locked && ++served < kTogether) return;
+    unlock();
+    p->lock.lock();
+    locked = p;
+    served = 0;
+  }
+  void unlock() {
+    if (locked) std::exchange(locked, nullptr)->lock.unlock();
+  }
+  ~Requested() { unlock(); }
+  static constexpr uint32_t kTogether = 32;
 };
 
 // Most requests are plain ones of another member for a page that is here and that nobody else is busy with: no task is made
@@ -65,43 +89,46 @@ bool EngineImpl::serve_at_rest(Requested& r, const PagePart& part, Bytes data) {
   auto* p = r.page;
   const auto size = p ? static_cast<uint64_t>(p->size) : 0;
   if (!p || part.off > size || part.len > size - part.off) return false;
+  if (p->work && (p->work->busy || !p->work->queue.empty() || r.m.kind != OpKind::Read)) return false;  // sharers are to be told
+  if (part.len >= 4096) return false;  // perhaps not to be copied, or a page to be replaced
+  if (r.m.kind == OpKind::Fad ? part.len != 8 : r.m.kind == OpKind::Write && part.len == 0) return false;
+  const size_t result = r.m.kind == OpKind::Read ? part.len : r.m.kind == OpKind::Fad ? 8 : 0;
+  std::byte* packed = nullptr;
+  if (r.packed) {
+    r.batch = pack_for(r.batch, r.m.requester, MsgKind::PackAns, result);
+    packed = r.batch->pack.add(PackedAnswer{r.m.op, part.index, 0, static_cast<uint16_t>(result)});
+  }
   std::byte old[8];
-  Bytes result;
+  r.lock(p);  // hot paths write, too
+  Bytes data_out{p->data + part.off, result};
   if (r.m.kind == OpKind::Read) {
-    if (p->work && (p->work->busy || !p->work->queue.empty())) return false;
-    if (part.len >= 4096) return false;  // perhaps not to be copied
-    result = {p->data + part.off, part.len};
+    if (packed) copy_item(packed, data_out.data(), result);
   } else {
-    if (p->work || part.len == 0 || part.len >= 4096) return false;  // sharers are to be told, or a page to be replaced
-    if (r.m.kind == OpKind::Fad) {
-      if (part.len != 8) return false;
-      result = old;
-    }
-    p->lock.lock();
     auto* to = store_.writable(*p) + part.off;
     if (r.m.kind == OpKind::Fad) {
       uint64_t sum, add;
-      std::memcpy(old, to, 8);  // hot paths write, too
+      std::memcpy(old, to, 8);
       std::memcpy(&sum, old, 8);
       std::memcpy(&add, data.data(), 8);
       sum += add;
       std::memcpy(to, &sum, 8);
+      data_out = old;
+      if (packed) std::memcpy(packed, old, 8);
     } else {
-      std::memcpy(to, data.data(), part.len);
+      copy_item(to, data.data(), part.len);
     }
-    p->lock.unlock();
   }
-  const PageAnsPart answer{part.index, 0, p->ver, result.size()};
-  const bool locked = r.m.kind == OpKind::Read;
-  if (locked) p->lock.lock();
-  if (r.batch && takes(r.batch, r.m.op)) {
-    r.batch->ans.parts.push_back(answer);
-    add_data(*r.batch, {result});
-  } else {
-    add_answer(r.m.requester, r.m.op, answer, {result});
-    r.batch = &batch_for(r.m.requester);
+  if (!packed) {
+    const PageAnsPart answer{part.index, 0, p->ver, result};
+    if (r.batch && takes(r.batch, r.m.op)) {
+      r.batch->ans.parts.push_back(answer);
+      add_data(*r.batch, {data_out});
+    } else {
+      add_answer(r.m.requester, r.m.op, answer, {data_out});
+      r.batch = &batch_for(r.m.requester);
+    }
   }
-  if (locked) p->lock.unlock();
+  if (!r.packed) r.unlock();
   return true;
 }
 
@@ -121,101 +148,133 @@ void EngineImpl::on(MemberId from, uint64_t epoch, PageReq& m, Bytes data) {
   const bool read = m.kind == OpKind::Read;
   const bool known = read || m.kind == OpKind::Write || m.kind == OpKind::Cas || m.kind == OpKind::Fas || m.kind == OpKind::Fad || m.kind == OpKind::Function;
   if (!known || m.requester < 0) return broke_protocol(from, "a page request of unknown kind");
-  const PageReq head{m.requester, m.since, m.op, m.kind, m.mode, 0, m.tag, m.in_size, m.out_size, 0, 0, {}};
   struct Over {
     FramePtr& frame;
     ~Over() { frame.reset(); }
   } over{arrived_};
   if (auto at = sunk_.find(from); at != sunk_.end() && !data.empty() && at->second && data.data() == at->second->bytes()) arrived_ = std::move(at->second);
-  Requested requested{m, m.requester != self_ && view_.has(m.requester) &&
-                             ((read && m.mode == Mode::Get) || m.kind == OpKind::Write || m.kind == OpKind::Fad)};
-  for (auto& part : m.parts) {
-    if (!possible(part.key)) return broke_protocol(from, "a page of an impossible mapping");
+  const auto parts = std::move(m.parts);
+  Requested requested(m, from, epoch, false);
+  requested.at_rest = m.requester != self_ && view_.has(m.requester) && ((read && m.mode == Mode::Get) || m.kind == OpKind::Write || m.kind == OpKind::Fad);
+  for (auto& part : parts) {
     if (part.len > data.size() && !read && m.kind != OpKind::Fad && m.kind != OpKind::Function) return broke_protocol(from, "a page request without its data");
     const size_t bytes = data_bytes(m, part.len);
     if (bytes > data.size()) return broke_protocol(from, "a page request without its data");
-    auto mine = data.first(bytes);
+    const auto mine = data.first(bytes);
     data = data.subspan(bytes);
-    if (serve_at_rest(requested, part, mine)) continue;
-    requested.page = nullptr;  // the long way may move it
-    OpState* local = nullptr;
-    bool departed = false, early = false;
-    if (m.requester != self_ && !view_.has(m.requester)) {
-      departed = m.since <= view_.epoch();     // nobody waits for the answer; but the page may have to be created
-      early = !departed && read && m.mode != Mode::Get;  // it has joined in a view that we have not seen; only members may be sharers
-    }
-    if (m.requester == self_) {  // our own request came round: its data is in our buffers, which outlive this message
-      local = state(m.op);
-      if (!local || part.index >= local->parts.size() || local->parts[part.index].done) continue;
-      mine = local->parts[part.index].data;
-      if (mine.size() != bytes) return broke_protocol(from, "our own request, changed");
-    }
-    auto* map = store_.mapping(mapping_of(part.key));
-    if (map && map->dead.load(std::memory_order_relaxed)) {
-      answer_error(m.requester, m.op, part.index, EFAULT);
-      continue;
-    }
-    if (!map && (m.flags & PageReq::kViaHome)) {
-      map = learn(mapping_of(part.key), m.page_size, m.page_count);
-      if (!map) {
-        broke_protocol(from, "a page of an impossible mapping");
-        continue;
-      }
-    }
-    auto* p = map ? map->find(index_of(part.key)) : nullptr;
-    const bool owned = p && p->role == Role::Owned;
-    const bool create = map && (m.flags & PageReq::kCreate);
-    if (departed && !create) continue;
-    if (early) {
-      // The page is created at once all the same: an order to hand it over may be right behind.
-      if (!owned && create && index_of(part.key) < static_cast<uint64_t>(map->page_count))
-        become_owner(store_.get(*map, index_of(part.key)), PageFrame::make(map->page_size), 0, {});
-      PageReq one = m;
-      one.flags &= static_cast<uint8_t>(~PageReq::kCreate);
-      one.parts = {part};
-      future_.emplace_back(m.since, Stored{from, encode(one, epoch, kInline), {}});
-      continue;
-    }
-    // The home forwards to the owner. But it may have been the home of an older view, and its successor have ordered the
-    // page away since: then the request goes back to the home. It stays when the page is surely on its way here.
-    const bool expected = create || ((m.flags & PageReq::kViaHome) && (from == self_ || (p && p->work && p->work->acquiring)));
-    if (!owned && !expected) {
-      home_part(head, part, mine, epoch, from);
-      continue;
-    }
-    if (index_of(part.key) >= static_cast<uint64_t>(map->page_count) || part.off > static_cast<uint64_t>(map->page_size) ||
-        part.len > static_cast<uint64_t>(map->page_size) - part.off || (m.kind == OpKind::Fad && part.len != 8)) {
-      answer_error(m.requester, m.op, part.index, EFAULT);
-      continue;
-    }
-    if (!p) p = &store_.get(*map, index_of(part.key));
-    PageTask t;
-    t.requester = m.requester;
-    t.since = m.since;
-    t.op = m.op;
-    t.index = part.index;
-    t.kind = m.kind;
-    t.mode = m.mode;
-    t.tag = m.tag;
-    t.in_size = m.in_size;
-    t.out_size = m.out_size;
-    t.off = part.off;
-    t.len = part.len;
-    t.data = mine;
-    if (local) {
-      t.local = local;
-      local->parts[t.index].sinking = kNoMember;
-    }
-    if (!owned && create) become_owner(*p, PageFrame::make(map->page_size), 0, {});
-    if (departed) continue;
-    if (p->role == Role::Owned) {
-      accept(*p, std::move(t));
-    } else {  // we are to be the owner, and the page (or the order to create it) is on its way
-      t.keep_data();
-      work(*p).queue.push_back(std::move(t));
-    }
+    if (!serve(requested, part, mine)) return;
   }
   if (!data.empty()) broke_protocol(from, "a page request with more data than it names");
+}
+
+void EngineImpl::on(MemberId from, uint64_t epoch, Pack& m, Bytes items) {
+  if (from == self_ || !sound<PackItem>(items, m.count)) return broke_protocol(from, "a malformed pack of requests");
+  PageReq request;
+  request.requester = from;
+  request.since = m.since;
+  Requested requested(request, from, epoch, true);
+  const bool here = view_.has(from);
+  Unpacking in(items);
+  PackItem item;
+  Bytes data;
+  while (in.next(item, data)) {
+    request.op = item.op;
+    request.kind = item.kind;
+    request.mode = item.kind == OpKind::Read ? Mode::Get : Mode::Put;
+    requested.at_rest = here && (item.kind == OpKind::Read || item.kind == OpKind::Write || item.kind == OpKind::Fad);
+    if (!serve(requested, {item.index, item.key, item.off, item.len}, data)) return;
+  }
+}
+
+bool EngineImpl::serve(Requested& r, const PagePart& part, Bytes mine) {
+  const auto& m = r.m;
+  const auto refuse = [&](const char* what) {
+    broke_protocol(r.from, what);
+    return false;
+  };
+  if (!possible(part.key)) return refuse("a page of an impossible mapping");
+  if (serve_at_rest(r, part, mine)) return true;
+  r.unlock();
+  r.page = nullptr;  // the long way may move it
+  const size_t bytes = mine.size();
+  PageReq head = m;
+  head.flags = 0;
+  head.page_size = head.page_count = 0;
+  OpState* local = nullptr;
+  bool departed = false, early = false;
+  if (m.requester != self_ && !view_.has(m.requester)) {
+    departed = m.since <= view_.epoch();     // nobody waits for the answer; but the page may have to be created
+    early = !departed && m.kind == OpKind::Read && m.mode != Mode::Get;  // it has joined in a view that we have not seen; only members may be sharers
+  }
+  if (m.requester == self_) {  // our own request came round: its data is in our buffers, which outlive this message
+    local = state(m.op);
+    if (!local || part.index >= local->parts.size() || local->parts[part.index].done) return true;
+    mine = local->parts[part.index].data;
+    if (mine.size() != bytes) return refuse("our own request, changed");
+  }
+  auto* map = store_.mapping(mapping_of(part.key));
+  if (map && map->dead.load(std::memory_order_relaxed)) {
+    answer_error(m.requester, m.op, part.index, EFAULT);
+    return true;
+  }
+  if (!map && (m.flags & PageReq::kViaHome)) {
+    map = learn(mapping_of(part.key), m.page_size, m.page_count);
+    if (!map) return refuse("a page of an impossible mapping");
+  }
+  auto* p = map ? map->find(index_of(part.key)) : nullptr;
+  const bool owned = p && p->role == Role::Owned;
+  const bool create = map && (m.flags & PageReq::kCreate);
+  if (departed && !create) return true;
+  if (early) {
+    // The page is created at once all the same: an order to hand it over may be right behind.
+    if (!owned && create && index_of(part.key) < static_cast<uint64_t>(map->page_count))
+      become_owner(store_.get(*map, index_of(part.key)), PageFrame::make(map->page_size), 0, {});
+    PageReq one = m;
+    one.flags &= static_cast<uint8_t>(~PageReq::kCreate);
+    one.parts = {part};
+    future_.emplace_back(m.since, Stored{r.from, encode(one, r.epoch, kInline), {}});
+    return true;
+  }
+  // The home forwards to the owner. But it may have been the home of an older view, and its successor have ordered the
+  // page away since: then the request goes back to the home. It stays when the page is surely on its way here.
+  const bool expected = create || ((m.flags & PageReq::kViaHome) && (r.from == self_ || (p && p->work && p->work->acquiring)));
+  if (!owned && !expected) {
+    home_part(head, part, mine, r.epoch, r.from);
+    return true;
+  }
+  if (index_of(part.key) >= static_cast<uint64_t>(map->page_count) || part.off > static_cast<uint64_t>(map->page_size) ||
+      part.len > static_cast<uint64_t>(map->page_size) - part.off || (m.kind == OpKind::Fad && part.len != 8)) {
+    answer_error(m.requester, m.op, part.index, EFAULT);
+    return true;
+  }
+  if (!p) p = &store_.get(*map, index_of(part.key));
+  PageTask t;
+  t.requester = m.requester;
+  t.since = m.since;
+  t.op = m.op;
+  t.index = part.index;
+  t.kind = m.kind;
+  t.mode = m.mode;
+  t.tag = m.tag;
+  t.in_size = m.in_size;
+  t.out_size = m.out_size;
+  t.off = part.off;
+  t.len = part.len;
+  t.packed = r.packed;
+  t.data = mine;
+  if (local) {
+    t.local = local;
+    local->parts[t.index].sinking = kNoMember;
+  }
+  if (!owned && create) become_owner(*p, PageFrame::make(map->page_size), 0, {});
+  if (departed) return true;
+  if (p->role == Role::Owned) {
+    accept(*p, std::move(t));
+  } else {  // we are to be the owner, and the page (or the order to create it) is on its way
+    t.keep_data();
+    work(*p).queue.push_back(std::move(t));
+  }
+  return true;
 }
 
 void EngineImpl::accept(Page& p, PageTask task) {

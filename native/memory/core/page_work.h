@@ -20,6 +20,7 @@ struct PageTask {
   int32_t tag = 0;
   uint32_t in_size = 0, out_size = 0;
   uint64_t off = 0, len = 0;
+  bool packed = false;      // came in a pack: the answer goes in one
   std::span<const std::byte> data;   // what it writes; points into `own`, a message being handled, or the caller's buffer
   std::vector<std::byte> own;
   OpState* local = nullptr;          // the requester is this member

@@ -5,6 +5,7 @@
 namespace dmi::memory {
 
 constexpr size_t kMaxOpParts = 16u << 20;
+constexpr size_t kSlice = 2048;  // pieces of an operation that are looked at in one go
 
 // ---- completion --------------------------------------------------------------------------------------------------------
 OpState& EngineImpl::new_state(Op* op) {
@@ -165,15 +166,15 @@ void EngineImpl::begin_page_op(Op* op) {
     page_ops_++;
   }
   bool fits = true;
+  s.small = true;
+  for (auto& p : op->pieces) s.small = s.small && p.size <= static_cast<int64_t>(kPackLimit);
   if (op->pieces.size() > 1) s.parts.reserve(op->pieces.size());
+  s.remaining = 1;  // the last part to finish completes the operation and frees `s`: one is held back
   switch (op->kind) {
-    case OpKind::Read:
-      for (auto& p : op->pieces)
-        if (p.size > 0) fits = fits && split(s, p.addr, p.size, p.ptr, nullptr);
-      break;
-    case OpKind::Write:
-      for (auto& p : op->pieces)
-        if (p.size > 0 || (op->mode == Mode::Exclusive && may_own())) fits = fits && split(s, p.addr, p.size, nullptr, p.ptr);
+    case OpKind::Read: case OpKind::Write:
+      // Of many small pieces the first are on their way before the rest is looked at. No such operation has too many parts.
+      if (s.small && op->pieces.size() > kSlice && op->pieces.size() <= kMaxOpParts / kPackLimit) return proceed(s);
+      for (auto& p : op->pieces) fits = fits && split(s, p);
       break;
     case OpKind::Cas:
       s.scratch.assign(op->in, op->in + op->size);
@@ -198,23 +199,50 @@ void EngineImpl::begin_page_op(Op* op) {
     fail_op(s, E2BIG, text("the call touches more than %zu pages; split it", kMaxOpParts));
     return complete(s);
   }
-  s.remaining = static_cast<uint32_t>(s.parts.size());
-  if (s.remaining == 0) return complete(s);
-  // The last part to finish completes the operation and frees `s`: hold one back.
-  s.remaining++;
-  start_parts(s);
+  start_parts(s, 0);
   if (--s.remaining == 0) complete(s);
 }
 
-// Parts whose pages are elsewhere, as far as we know, are the common case: they go straight into the message to the owner.
-void EngineImpl::start_parts(OpState& s) {
+void EngineImpl::proceed(OpState& s) {
+  const auto pieces = s.op->pieces;
+  const auto begin = static_cast<uint32_t>(s.parts.size());
+  const size_t end = std::min(s.pieces_begun + kSlice, pieces.size());
+  while (s.pieces_begun < end) split(s, pieces[s.pieces_begun++]);
+  start_parts(s, begin);
+  if (s.pieces_begun < pieces.size()) {
+    begun_ops_.push_back(s.id);
+    out_->more = true;
+  } else if (--s.remaining == 0) {
+    complete(s);
+  }
+}
+
+void EngineImpl::proceed(Outbox& out) {
+  Entry entry(*this, out);
+  if (begun_ops_.empty()) return;
+  auto* s = state(begun_ops_.front());
+  begun_ops_.pop_front();
+  if (s) proceed(*s);
+  out.more = !begun_ops_.empty();
+}
+
+bool EngineImpl::split(OpState& s, const Piece& p) {
+  if (s.op->kind == OpKind::Read) return p.size == 0 || split(s, p.addr, p.size, p.ptr, nullptr);
+  const bool wanted = p.size > 0 || (s.op->mode == Mode::Exclusive && may_own());
+  return !wanted || split(s, p.addr, p.size, nullptr, p.ptr);
+}
+
+// From `begin` on. Parts whose pages are elsewhere, as far as we know, are the common case: they go straight into the message to
+// the owner.
+void EngineImpl::start_parts(OpState& s, uint32_t begin) {
   const auto n = static_cast<uint32_t>(s.parts.size());
+  s.remaining += n - begin;
   const bool plain = (s.op->kind == OpKind::Read && s.op->mode == Mode::Get) || (s.op->kind != OpKind::Read && s.op->mode == Mode::Put && s.counted);
   const auto head = request(s, false);
   PageKey key = 0;              // of the part before
   MemberId to = kNoMember;      // where it went; kNoMember: it took the long way
   Batch* batch = nullptr;
-  for (uint32_t i = 0; i < n; i++) {
+  for (uint32_t i = begin; i < n; i++) {
     auto& part = s.parts[i];
     if (part.key != key) {
       auto& m = *store_.mapping(mapping_of(part.key));
@@ -228,6 +256,14 @@ void EngineImpl::start_parts(OpState& s) {
       key = 0;
       start_part(s, i);
       continue;
+    }
+    if (s.small && part.off <= UINT32_MAX && part.len <= kPackLimit) {
+      const PackItem item{s.id, part.key, i, static_cast<uint32_t>(part.off), static_cast<uint16_t>(part.len), head.kind};
+      if (const auto size = part.data.size(); size == item.data_size() && size <= kPackLimit) {
+        batch = pack_for(batch, to, MsgKind::Pack, size);
+        copy_item(batch->pack.add(item), part.data.data(), size);
+        continue;
+      }
     }
     const PagePart p{i, part.key, part.off, part.len};
     if (batch && takes(batch, head)) {
@@ -448,6 +484,40 @@ void EngineImpl::on(MemberId from, uint64_t, PageAns& m, Bytes data) {
     s = state(m.op);
   }
   if (!data.empty()) broke_protocol(from, "an answer with more data than it names");
+}
+
+void EngineImpl::on(MemberId from, uint64_t, PackAns& m, Bytes items) {
+  if (!sound<PackedAnswer>(items, m.count)) return broke_protocol(from, "a malformed pack of answers");
+  Unpacking in(items);
+  PackedAnswer a;
+  Bytes data;
+  OpState* s = nullptr;  // of operation `op`; null: not looked up, or it has completed
+  uint64_t op = 0;
+  PageKey hinted = 0;
+  while (in.next(a, data)) {
+    if (!s || a.op != op) s = state(op = a.op);
+    if (!s) continue;  // an operation that was given up
+    if (a.index >= s->parts.size() || s->parts[a.index].done) return broke_protocol(from, "an answer nobody waits for");
+    auto& part = s->parts[a.index];
+    if (part.fetch || part.sinking != kNoMember) return broke_protocol(from, "an answer of another kind than was asked for");
+    const bool plain = s->op && !s->watching;
+    const bool read = plain && s->op->kind == OpKind::Read;
+    if (a.error == 0 && s->op && data.size() != (read ? part.len : answer_bytes(*s, part))) return broke_protocol(from, "an answer of the wrong length");
+    if (part.key != hinted && from != self_) {
+      hinted = part.key;
+      store_.set_hint(*store_.mapping(mapping_of(part.key)), index_of(part.key), from);
+    }
+    if (plain && a.error == 0 && s->remaining > 1) {  // not the last part, which completes the operation
+      if (read || s->op->kind == OpKind::Write) {
+        if (read) copy_item(part.to, data.data(), data.size());
+        part.done = true;
+        s->remaining--;
+        continue;
+      }
+    }
+    finish_part(*s, a.index, a.error, data);
+    s = nullptr;
+  }
 }
 
 std::byte* EngineImpl::sink(MemberId from, Bytes head, size_t body_size) {

@@ -34,6 +34,7 @@ enum class MsgKind : uint8_t {
   MapReq = 12, MapAns = 13, Unmap = 14, UnmapAck = 15,
   SyncReq = 16, SyncAns = 17,
   ShardState = 18, DrainNotice = 19, DrainReady = 20, Offer = 21, OfferAns = 22,
+  Pack = 23, PackAns = 24,
 };
 constexpr uint8_t kInline = 1;           // flags: the data follows the head's fields
 constexpr size_t kHeadFixed = 12;        // bytes before the message's own fields
@@ -362,6 +363,19 @@ struct OfferAns {              // only for the keys that were refused
   std::vector<PageKey> keys;
   template <class A> void fields(A& a) { a.list(keys); }
 };
+// requester -> owner, by hint. Data: `count` small operations (pack.h), as PageReq of Mode::Get and Mode::Put would ask for.
+struct Pack {
+  static constexpr MsgKind kKind = MsgKind::Pack;
+  uint64_t since = 0;          // the sender is a member in this epoch
+  uint32_t count = 0;
+  template <class A> void fields(A& a) { a(since); a(count); }
+};
+// owner -> requester, of operations that came in a Pack. Data: `count` answers (pack.h).
+struct PackAns {
+  static constexpr MsgKind kKind = MsgKind::PackAns;
+  uint32_t count = 0;
+  template <class A> void fields(A& a) { a(count); }
+};
 
 // ---- heads -----------------------------------------------------------------------------------------------------------
 struct HeadFixed {
@@ -379,18 +393,20 @@ inline bool read_fixed(std::span<const std::byte> head, HeadFixed& h) {
   std::memcpy(&h.epoch, head.data() + kEpochAt, 8);
   return reserved == 0 && (h.flags & ~kInline) == 0;
 }
+template <class M, class To> To encode_to(To to, const M& m, uint64_t epoch, uint8_t flags) {
+  Encoder encoder(to);
+  encoder(M::kKind); encoder(flags); encoder(uint16_t{0}); encoder(epoch);
+  const_cast<M&>(m).fields(encoder);
+  return encoder.to();
+}
+template <class M> size_t encoded_size(const M& m) { return encode_to(Counting{}, m, 0, 0).size; }
 // `extra`: bytes that the caller will append.
 template <class M> std::vector<std::byte> encode(const M& m, uint64_t epoch, uint8_t flags = 0, size_t extra = 0) {
-  const auto all = [&](auto encoder) {
-    encoder(M::kKind); encoder(flags); encoder(uint16_t{0}); encoder(epoch);
-    const_cast<M&>(m).fields(encoder);
-    return encoder.to();
-  };
-  const size_t size = all(Encoder(Counting{})).size;
+  const size_t size = encoded_size(m);
   std::vector<std::byte> head;
   head.reserve(size + extra);
   head.resize(size);
-  all(Encoder(Placing{head.data()}));
+  encode_to(Placing{head.data()}, m, epoch, flags);
   return head;
 }
 // Decodes the message and finds its data: inline or the body. False: malformed.

@@ -107,6 +107,8 @@ void World::take(Node& n, Outbox& out) {
     wire.frames.push_back(std::move(s.frame));
     busy_.emplace_back(n.id, s.to);
   }
+  if (out.held) busy_.emplace_back(n.id, kRelease);
+  if (out.more) busy_.emplace_back(n.id, kProceed);
   if (!out.done.empty() && n.done.empty()) with_done_.push_back(n.id);
   for (auto* op : out.done) {
     n.done.push_back(op);
@@ -158,8 +160,13 @@ void World::drain(MemberId at) {
 }
 
 void World::deliver(MemberId from, MemberId to) {
-  auto& n = node(to);
   Outbox out;
+  auto& n = node(to < 0 ? from : to);
+  if (to < 0) {
+    if (n.dead) return;
+    to == kRelease ? n.engine->release(out) : n.engine->proceed(out);
+    return take(n, out);
+  }
   if (from == to) {
     auto view = std::move(n.views.front());
     n.views.pop_front();

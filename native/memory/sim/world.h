@@ -85,7 +85,10 @@ class World {
   std::set<MemberId> known_;          // members that have been given a view
   std::vector<MemberId> homes_;
   std::map<std::pair<MemberId, MemberId>, Wire> wires_;
-  std::vector<std::pair<MemberId, MemberId>> busy_;  // wires with frames; (id, id) stands for a view to apply
+  // Wires with frames. (id, id) stands for a view to apply, (id, kRelease) for operations that wait for company, (id, kProceed)
+  // for one of which a part has been begun.
+  std::vector<std::pair<MemberId, MemberId>> busy_;
+  static constexpr MemberId kRelease = -2, kProceed = -3;
   std::set<Op*> done_;
   std::vector<MemberId> with_done_;
   std::set<MemberId> slow_;

@@ -55,7 +55,7 @@ Receiver::Result Receiver::read_some(int fd, SharedRings* rings, bool& drained, 
     msghdr message{};
     message.msg_iov = to;
     message.msg_iovlen = static_cast<size_t>(count);
-    do n = recvmsg(fd, &message, MSG_DONTWAIT);
+    do n = count == 1 ? recv(fd, to[0].iov_base, to[0].iov_len, MSG_DONTWAIT) : recvmsg(fd, &message, MSG_DONTWAIT);
     while (n < 0 && errno == EINTR);
   }
   if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return Result::Drained;
@@ -104,6 +104,10 @@ bool Receiver::parse(FrameHandler& handler) {
     }
     begin_ += head_end + link_.body_size;
     deliver(handler, head, first);
+    if (in_batch_ && batch_ >= kSlice && end_ - begin_ > kLinkSize) {  // answers go while we work on the rest
+      in_batch_ = false;
+      handler.end();
+    }
   }
   if (begin_ == end_) {
     begin_ = end_ = 0;
@@ -149,7 +153,7 @@ void Receiver::deliver(FrameHandler& handler, std::span<const std::byte> head, s
     }
     handler.app(from_, body);
   } else {
-    if (!in_batch_) handler.begin();
+    if (!in_batch_) handler.begin(), batch_ = 0;
     in_batch_ = true;
     // A body that came through the buffer still belongs where the engine wants it.
     if (!body.empty() && body.data() != body_) {
@@ -159,6 +163,7 @@ void Receiver::deliver(FrameHandler& handler, std::span<const std::byte> head, s
       }
     }
     handler.frame(from_, head, body);
+    batch_ += head.size() + body.size();
   }
   body_ = nullptr;
   took_frames_ = true;
@@ -172,7 +177,7 @@ bool Receiver::start_body(FrameHandler& handler, std::span<const std::byte> head
   head_.assign(head.begin(), head.end());
   body_ = nullptr;
   if (link_.kind == LinkKind::Engine) {
-    if (!in_batch_) handler.begin();
+    if (!in_batch_) handler.begin(), batch_ = 0;
     in_batch_ = true;
     body_ = handler.sink(from_, head_, link_.body_size);
   }

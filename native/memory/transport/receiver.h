@@ -24,6 +24,7 @@ class FrameHandler {
   virtual void frame(MemberId from, std::span<const std::byte> head, std::span<const std::byte> body) = 0;
   virtual void end() = 0;
   virtual void app(MemberId from, std::span<const std::byte> bytes) = 0;  // outside begin() ... end()
+  virtual void release() {}  // what Transport::hold() was told of is to be sent: outside begin() ... end()
 };
 
 class Receiver {
@@ -54,6 +55,7 @@ class Receiver {
   static constexpr size_t kBuffer = 64 << 10;         // bytes; grows for one large head, shrinks when it is empty
   static constexpr size_t kTail = 4 << 10;            // bytes read ahead behind a large body
   static constexpr size_t kBudget = 4 << 20;          // bytes per pump()
+  static constexpr size_t kSlice = 8 << 10;           // bytes of frames handed over before what they cause is sent
   static constexpr size_t kPromptAck = 64 << 10;      // bytes of a body whose sender should not keep it for long
 
   Result read_some(int fd, SharedRings* rings, bool& drained, size_t& got);
@@ -73,6 +75,7 @@ class Receiver {
   std::unique_ptr<std::byte[]> own_body_;
   std::byte* body_ = nullptr;
   size_t body_got_ = 0;
+  size_t batch_ = 0;  // bytes handed over since begin()
 
   bool took_frames_ = false, acknowledge_now_ = false, stopped_ = false, in_batch_ = false;
   uint64_t peer_acknowledged_ = 0;

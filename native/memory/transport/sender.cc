@@ -84,7 +84,7 @@ ptrdiff_t Sender::write(int fd, SharedRings* rings, iovec* pieces, int count) {
   message.msg_iov = pieces;
   message.msg_iovlen = static_cast<size_t>(count);
   ssize_t n;
-  do n = sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+  do n = count == 1 ? send(fd, pieces[0].iov_base, pieces[0].iov_len, MSG_NOSIGNAL | MSG_DONTWAIT) : sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
   while (n < 0 && errno == EINTR);
   return n;
 }

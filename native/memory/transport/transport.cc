@@ -133,6 +133,10 @@ void Transport::flush_soon(Peer* p) {
     std::lock_guard lock(held_mutex_);
     if (std::find(held_.begin(), held_.end(), p) == held_.end()) held_.push_back(p);
   }
+  hold();
+}
+
+void Transport::hold() {
   // The communication thread, when parked, looks every kHandOver. park() clears parked_ before it looks at holding_.
   if (holding_.exchange(true) || parked_.load()) return;
   const itimerspec at{{0, 0}, {0, kHoldFor}};
@@ -141,6 +145,7 @@ void Transport::flush_soon(Peer* p) {
 
 void Transport::flush_held() {
   if (!holding_.load(std::memory_order_relaxed) || !holding_.exchange(false)) return;
+  handler_.release();
   for (;;) {
     Peer* p = nullptr;
     {

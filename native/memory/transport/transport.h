@@ -63,6 +63,8 @@ class Transport {
   // As flush(), for a small frame that answers now on their way may take along: it is written when kHold of them wait, when
   // anything arrives, when anybody polls, or kHoldFor later, whichever is first.
   void flush_soon(Peer* peer);
+  // As flush_soon(), for what the owner keeps to itself: then FrameHandler::release() is called.
+  void hold();
   void flush_held();
   // Receives and hands over, waiting at most spin_us for something to do. True: something happened, here or, told by
   // happened(), on another thread.

@@ -21,7 +21,7 @@
 namespace dmi::memory::transport {
 
 constexpr uint32_t kMagic = 0x31494d44;  // "DMI1"
-constexpr uint16_t kWireVersion = 1;
+constexpr uint16_t kWireVersion = 2;  // 2: packs (../core/pack.h)
 constexpr uint32_t kSharedMemory = 1;    // feature: rings in shared memory, see shared_rings.h
 constexpr uint32_t kFeatures = kSharedMemory;  // optional behaviour this build can do
 

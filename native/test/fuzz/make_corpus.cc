@@ -65,7 +65,7 @@ void transport() {
   put("transport", "acceptor", 0, to_acceptor);
   put("transport", "initiator", 1, to_initiator);
   auto refusing = Handshake::respond(a);
-  refusing.refuse(RefuseCode::Version, "wire version 2, this host speaks 1");
+  refusing.refuse(RefuseCode::Version, "wire version 99, this host speaks 2");
   put("transport", "refused", 1, refusing.take_output());
   Bytes links;
   uint64_t seq = 1;
