@@ -377,7 +377,7 @@ class EngineImpl final : public Engine {
   std::vector<std::pair<uint64_t, Stored>> future_;  // messages whose meaning needs a newer view, by epoch
 
   std::deque<Stored> local_;            // frames to ourselves
-  std::map<MemberId, Batch> batches_;   // never erased
+  std::map<MemberId, Batch> batches_;   // until a view in which the member is gone
   std::vector<Batch*> open_;            // those that are open
   bool begun_ = false;                  // one has been begun since pump() looked at them
   bool hold_ = false;                   // packs of operations may stay open until release()

@@ -646,6 +646,7 @@ void EngineImpl::forget_gone() {
     if (busy_.count(p)) commit_write(*p);
   std::erase_if(drain_wait_, [&](auto id) { return !view_.has(id); });
   std::erase_if(sunk_, [&](auto& s) { return view_.is_known_gone(s.first); });
+  std::erase_if(batches_, [&](auto& b) { return !b.second.open && view_.is_known_gone(b.first); });
   if (auto* here = shards_[kAuthorityShard].here.get()) forget_unmapping(*here->authority);
 }
 
