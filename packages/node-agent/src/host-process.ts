@@ -174,7 +174,7 @@ export class HostProcess {
 function hostSettings(): Record<string, string> {
   const settings: Record<string, string> = {};
   for (const [name, value] of Object.entries(process.env)) {
-    if (name.startsWith('DMI_HOST_') && value !== undefined) settings[name] = value;
+    if ((name.startsWith('DMI_HOST_') || name === 'DMI_SHARED_MEMORY') && value !== undefined) settings[name] = value;
   }
   return settings;
 }
