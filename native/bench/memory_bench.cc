@@ -9,16 +9,19 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <functional>
+#include <limits>
 #include <set>
 #include <string>
 #include <thread>
@@ -51,7 +54,7 @@ void on_done(Op* op) {
   auto* slot = static_cast<Slot*>(op->user);
   slot->done.store(1, std::memory_order_release);
   completions.fetch_add(1);
-  if (sleepers.load() > 0) futex_wake(completions);
+  if (sleepers.load() > 0) futex_wake(completions, std::numeric_limits<int>::max());
 }
 
 void wait(Member& m, Slot& slot) {
@@ -119,6 +122,8 @@ struct Command {
   int64_t addr, size;
 };
 
+std::atomic<bool> ending{false};  // peers leave in any order
+
 std::unique_ptr<Member> start_member(MemberId id, bool share) {
   MemberConfig config;
   config.job = "bench";
@@ -130,7 +135,7 @@ std::unique_ptr<Member> start_member(MemberId id, bool share) {
   MemberCallbacks callbacks;
   callbacks.done = on_done;
   callbacks.log = [](int level, std::string_view line) {
-    if (level >= 40) std::fprintf(stderr, "memory_bench: %.*s\n", static_cast<int>(line.size()), line.data());
+    if (level >= 40 && !ending.load()) std::fprintf(stderr, "memory_bench: %.*s\n", static_cast<int>(line.size()), line.data());
   };
   return Member::start(config, callbacks);
 }
@@ -365,6 +370,18 @@ class Bench {
       tell(Command::Rest);
       report("busy-target-get-8B", busy, "ns", round_trip(), "tcp-round-trip-spinning");
     }
+    if (wanted("remote-get-8B-third-busy")) {  // and on two cores one of the members has to share
+      const pid_t third = fork();
+      if (third == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        for (volatile double x = 1;;) x = x * 1.0000001 + 1e-9;
+      }
+      for (int i = 0; i < 2000; i++) get(page);
+      const double busy = dmi::bench::time_each(10000, [&] { get(page); });
+      kill(third, SIGKILL);
+      waitpid(third, nullptr, 0);
+      report("remote-get-8B-third-busy", busy, "ns", round_trip(), "tcp-round-trip-spinning");
+    }
     const auto rate = [&](const char* name, const std::function<void(Slot&)>& prepare) {
       if (!wanted(name)) return;
       constexpr int kInFlight = 256;
@@ -571,6 +588,61 @@ void with_peer(const std::set<std::string>& only, bool share, const std::functio
   waitpid(pid, nullptr, 0);
 }
 
+// Four members that know each other, in a process each, and have nothing to do: the share of a core that all of them use.
+void rest_of_four() {
+  constexpr MemberId kMembers = 4;
+  constexpr int kSeconds = 3;
+  int pipes[kMembers][2];
+  std::vector<pid_t> pids;
+  for (auto& pair : pipes)
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) != 0) die("socketpair");
+  for (MemberId id = 1; id <= kMembers; id++) {
+    const pid_t pid = fork();
+    if (pid == 0) {
+      prctl(PR_SET_PDEATHSIG, SIGKILL);
+      const int pipe = pipes[id - 1][1];
+      auto m = start_member(id, false);
+      uint16_t port = m->port();
+      transfer(pipe, &port, sizeof port, true);
+      ViewChange view;
+      view.epoch = 1;
+      view.full = true;
+      for (MemberId other = 1; other <= kMembers; other++) {
+        transfer(pipe, &port, sizeof port, false);
+        view.members.push_back({other, MemberState::Active, "127.0.0.1", port, 1, 1ll << 30, std::to_string(other)});
+        const auto share = kShards / static_cast<uint32_t>(kMembers);
+        view.shards.push_back({static_cast<uint32_t>(other - 1) * share, share, other});
+      }
+      m->apply(view);
+      const auto pages = mmap(*m, 64, 256);  // so that all of them talk with all
+      for (int i = 0; i < 256; i++) sync(*m, OpKind::MutexTryLock, pages + i * 64, 1);
+      std::this_thread::sleep_for(std::chrono::seconds(2));
+      rusage before{}, after{};
+      getrusage(RUSAGE_SELF, &before);
+      std::this_thread::sleep_for(std::chrono::seconds(kSeconds));
+      getrusage(RUSAGE_SELF, &after);
+      const auto us = [](const timeval& t) { return static_cast<int64_t>(t.tv_sec) * 1'000'000 + t.tv_usec; };
+      int64_t used = us(after.ru_utime) + us(after.ru_stime) - us(before.ru_utime) - us(before.ru_stime);
+      ending = true;
+      transfer(pipe, &used, sizeof used, true);
+      transfer(pipe, &used, sizeof used, false);  // when all are done
+      std::_Exit(0);
+    }
+    pids.push_back(pid);
+  }
+  uint16_t ports[kMembers];
+  for (int i = 0; i < kMembers; i++) transfer(pipes[i][0], &ports[i], sizeof ports[i], false);
+  for (auto& pair : pipes) transfer(pair[0], ports, sizeof ports, true);
+  int64_t sum = 0, used = 0;
+  for (auto& pair : pipes) {
+    transfer(pair[0], &used, sizeof used, false);
+    sum += used;
+  }
+  for (auto& pair : pipes) transfer(pair[0], &used, sizeof used, true);
+  for (const pid_t pid : pids) waitpid(pid, nullptr, 0);
+  std::printf("{\"name\":\"idle-cpu-4-members\",\"value\":%.6g,\"unit\":\"cores\"}\n", static_cast<double>(sum) / (kSeconds * 1e6));
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -585,4 +657,5 @@ int main(int argc, char** argv) {
     bench.groups();
   });
   with_peer(only, true, [](Bench& bench) { bench.same_machine(); });
+  if (only.empty() || only.count("idle-cpu-4-members")) rest_of_four();
 }

@@ -170,15 +170,17 @@ class MemberImpl final : public Member, private transport::FrameHandler {
   }
   template <class F>
   bool ask(F&& f) {
-    Aftermath rest;
-    bool result;
-    {
-      std::lock_guard lock(lock_);
-      result = f();
-      collect(rest);
-    }
-    finish(rest);
+    std::unique_lock lock(lock_);
+    const bool result = f();
+    if (out_.empty()) out_.may_wait = false;
+    else settle(lock);
     return result;
+  }
+  [[gnu::noinline]] void settle(std::unique_lock<SpinMutex>& lock) {
+    Aftermath rest;
+    collect(rest);
+    lock.unlock();
+    finish(rest);
   }
 
   // Under the lock.

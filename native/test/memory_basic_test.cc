@@ -299,6 +299,36 @@ TEST(Memory, FirstOwnersAreDealtRoundRobin) {
   for (int m = 0; m < 4; m++) EXPECT_EQ(c.world.node(m).engine->stats().pages_owned, 10) << m;
 }
 
+// Nobody has room for what a leaving member leaves behind; then somebody has.
+TEST(Memory, WhoIsBeyondThePoolIsToldWhenThereIsRoom) {
+  constexpr int64_t kPool = 64 << 10, kPage = 1024;
+  for (const bool unmap : {true, false}) {
+    SCOPED_TRACE(unmap);
+    Cluster c(3, 1, kPool);
+    std::vector<GlobalAddr> maps;
+    for (MemberId at = 0; at < 3; at++) {
+      maps.push_back(c.map(at, kPage, kPool / kPage));
+      for (int64_t i = 0; i < kPool / kPage; i++) EXPECT_EQ(c.write(at, maps.back() + i * kPage, &i, 8, Mode::Exclusive), 0);
+    }
+    c.world.set_state(2, MemberState::Draining);
+    c.world.publish();
+    c.world.drain(2);
+    c.world.settle();
+    const auto owned = [&](MemberId at) { return c.world.node(at).engine->stats().bytes_owned; };
+    EXPECT_EQ(owned(2), 0);
+    ASSERT_GT(owned(0), kPool);
+    if (unmap) {  // all that member 1 has not been given by member 2
+      EXPECT_EQ(c.unmap(1, maps[1]), 0);
+    } else {
+      c.world.add(MemberState::Active, kPool);
+      c.world.publish();
+    }
+    c.world.settle();
+    EXPECT_LE(owned(0), kPool);
+    EXPECT_LE(owned(1), kPool);
+  }
+}
+
 TEST(Memory, DrainLosesNothing) {
   Cluster c(4);
   const auto a = c.map(0, 64, 200);

@@ -49,6 +49,15 @@ struct Sync : ::testing::Test {
     world.settle();
     return now || world.is_done(&op);
   }
+  // An address from `from` on whose objects are homed at that member (or are not).
+  GlobalAddr homed(MemberId at, bool here, GlobalAddr from) {
+    for (auto addr = from; addr < base + 64 * 64; addr++) {
+      const auto before = world.node(at).engine->stats().messages_sent;
+      run(at, OpKind::CondSignal, addr, 1);
+      if ((world.node(at).engine->stats().messages_sent == before) == here) return addr;
+    }
+    throw std::runtime_error("no such address");
+  }
   World world;
   GlobalAddr base = 0;
   int64_t value = 0;
@@ -145,9 +154,99 @@ TEST_F(Sync, ParkedWaiterKeepsItsPlaceAndItsGrant) {
   EXPECT_TRUE(world.is_done(&b));
 }
 
+TEST_F(Sync, ArrivalsStayAtTheirHomeUntilStrangersComeOrAllAreThere) {
+  const auto here = homed(0, true, base + 400);
+  for (const int strangers : {0, 1, 2}) {
+    SCOPED_TRACE(strangers);
+    std::vector<Op> ops(4, make(OpKind::Allreduce, here, 1));
+    std::vector<int64_t> in(4), out(4);
+    for (size_t i = 0; i < 4; i++) {
+      in[i] = 1 << i;
+      ops[i].pnum = 4;
+      ops[i].reduce_type = ReduceType::LongLong;
+      ops[i].in = reinterpret_cast<const std::byte*>(&in[i]);
+      ops[i].out = reinterpret_cast<std::byte*>(&out[i]);
+    }
+    const auto sent = world.node(0).engine->stats().messages_sent;
+    for (int i = 0; i < 3 - strangers; i++) EXPECT_FALSE(start(0, ops[static_cast<size_t>(i)]));
+    EXPECT_FALSE(world.node(0).engine->wants_flush());
+    EXPECT_EQ(world.node(0).engine->stats().messages_sent, sent);
+    for (int i = 3 - strangers; i < 3; i++) {
+      EXPECT_FALSE(start(i, ops[static_cast<size_t>(i)]));
+      world.flush(i);
+      world.settle();
+    }
+    EXPECT_FALSE(world.any_done());
+    if (!start(0, ops[3])) world.settle();
+    for (size_t i = 0; i < 4; i++) {
+      world.is_done(&ops[i]);
+      EXPECT_EQ(ops[i].error, 0);
+      EXPECT_EQ(out[i], 15);
+    }
+    world.with_done();
+  }
+}
+
+TEST_F(Sync, ArrivalsThatDoNotFitThoseAtTheirHomeAreRefused) {
+  const auto here = homed(0, true, base + 500);
+  Op a = make(OpKind::Barrier, here, 1), b = a, c = a, d = a;
+  a.pnum = d.pnum = 2;
+  b.pnum = c.pnum = 3;
+  EXPECT_FALSE(start(0, a));
+  EXPECT_TRUE(start(0, b));  // refused as soon as it comes
+  EXPECT_EQ(b.error, EINVAL);
+  EXPECT_FALSE(world.submit(1, &c));
+  world.flush(1);
+  world.settle();
+  EXPECT_TRUE(world.is_done(&c));
+  EXPECT_EQ(c.error, EINVAL);
+  EXPECT_FALSE(world.is_done(&a));
+  EXPECT_TRUE(start(0, d));
+  EXPECT_TRUE(world.is_done(&a));
+  EXPECT_EQ(a.error + d.error, 0);
+}
+
+TEST_F(Sync, ArrivalsAtTheirHomeFollowItAndEndWithTheirMapping) {
+  const auto here = homed(0, true, base + 600);
+  Op a = make(OpKind::Barrier, here, 1), b = a, c = a;
+  a.pnum = b.pnum = c.pnum = 2;
+  EXPECT_FALSE(start(0, a));
+  world.set_state(0, MemberState::Draining);  // its shards go elsewhere, its threads do not
+  world.publish();
+  world.settle();
+  world.submit(1, &b);
+  world.flush(1);
+  world.settle();
+  EXPECT_TRUE(world.is_done(&a) && world.is_done(&b));
+  EXPECT_EQ(a.error + b.error, 0);
+
+  Op map = make(OpKind::Mmap, 0, 1);
+  map.size = 4096;
+  map.value = 1;
+  if (!world.submit(1, &map)) world.wait(&map, 1);
+  std::vector<Op> lone(16, make(OpKind::Barrier, map.value, 1));
+  bool kept = false;
+  for (size_t i = 0; i < lone.size(); i++) {
+    lone[i].addr += static_cast<GlobalAddr>(i);
+    lone[i].pnum = 2;
+    EXPECT_FALSE(world.submit(1, &lone[i]));
+    kept |= !world.node(1).engine->wants_flush();
+    world.flush(1);
+    world.settle();
+  }
+  EXPECT_TRUE(kept);  // member 1 is the home of some of them
+  EXPECT_EQ(run(1, OpKind::Munmap, map.value, 1), 0);
+  world.settle();
+  for (auto& op : lone) {
+    EXPECT_TRUE(world.is_done(&op));
+    EXPECT_EQ(op.error, EINVAL);
+  }
+}
+
 TEST_F(Sync, ParkedBarrierArrivalStaysCounted) {
+  const auto away = homed(0, false, base + 16);
   for (const bool flushed : {false, true}) {
-    Op a = make(OpKind::Barrier, base + 16, 1), b = a;
+    Op a = make(OpKind::Barrier, away, 1), b = a;
     a.pnum = b.pnum = 2;
     EXPECT_FALSE(start(0, a));
     if (flushed) {
@@ -162,7 +261,7 @@ TEST_F(Sync, ParkedBarrierArrivalStaysCounted) {
     world.flush(1);
     world.settle();
     EXPECT_EQ(world.is_done(&b), flushed);
-    Op again = make(OpKind::Barrier, base + 16, 1);
+    Op again = make(OpKind::Barrier, away, 1);
     again.pnum = 2;
     again.waiter = a.waiter;
     const bool now = world.resume(2, &again);

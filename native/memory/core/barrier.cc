@@ -1,9 +1,14 @@
 // Barriers and allreduce. Arrivals of threads of one member are collected until flush(), or until they alone are enough,
-// and travel as one message; so does their release. The home combines the values of all arrivals at once, in a way that
+// and travel as one message; so does their release. At the home they need not travel: they stay collected until those of
+// other members come, or until they are all. The home combines the values of all arrivals at once, in a way that
 // does not depend on their order, so every run gives the same bits wherever the threads are.
 #include "messages.h"
 
 namespace dmi::memory {
+
+static bool alike(const Op& a, const Op& b) {
+  return a.kind == b.kind && a.pnum == b.pnum && a.reduce_op == b.reduce_op && a.reduce_type == b.reduce_type;
+}
 
 void EngineImpl::start_barrier(Op* op) {
   if (op->pnum <= 0) return complete_now(op, EINVAL, text("%d participants: a barrier needs at least 1", op->pnum));
@@ -11,35 +16,78 @@ void EngineImpl::start_barrier(Op* op) {
   const auto size = reduces ? reduce_size(op->reduce_type) : 0;
   if (reduces && (size == 0 || op->reduce_op < ReduceOp::Max || op->reduce_op > ReduceOp::Prod || !op->in))
     return complete_now(op, EINVAL, text("allreduce knows no operation %d on type %d", static_cast<int>(op->reduce_op), static_cast<int>(op->reduce_type)));
-  auto& s = new_state(op);
-  op->waiter = s.id;
-  s.unflushed = true;
-  s.scratch.assign(8, std::byte{0});
-  if (reduces) std::memcpy(s.scratch.data(), op->in, size);
-  auto& local = barriers_[static_cast<uint64_t>(op->addr)];
-  local.arrived.push_back(&s);
-  unflushed_.fetch_add(1, std::memory_order_relaxed);
-  if (local.arrived.size() >= static_cast<size_t>(op->pnum)) flush_barrier(static_cast<uint64_t>(op->addr));
+  op->value = 0;
+  const auto name = static_cast<uint64_t>(op->addr);
+  const auto [at, first] = barriers_.try_emplace(name);
+  auto& local = at->second;
+  if (first) {
+    local.arrived.swap(spare_arrived_);
+    local.kept = home_of_name(name) != nullptr;
+  } else {
+    local.alike = local.alike && alike(*op, *local.arrived.back());
+  }
+  local.arrived.push_back(op);
+  if (!local.kept) unflushed_.fetch_add(1, std::memory_order_relaxed);
+  if (local.arrived.size() >= static_cast<size_t>(op->pnum) || (local.kept && due(name, local))) flush_barrier(name);
+}
+
+// Kept arrivals: must the home's object hear of them now? They complete it, or do not fit it.
+bool EngineImpl::due(uint64_t name, const LocalBarrier& local) {
+  if (!local.alike) return true;
+  const auto& barriers = home_of_name(name)->sync.barriers;
+  const auto at = barriers.find(name);
+  if (at == barriers.end()) return false;
+  const auto& b = at->second;
+  const Op& op = *local.arrived.back();
+  const bool reduces = op.kind == OpKind::Allreduce;
+  return b.pnum != static_cast<uint32_t>(op.pnum) || b.reduce != reduces || (reduces && (b.op != op.reduce_op || b.type != op.reduce_type)) ||
+         b.arrived + local.arrived.size() >= b.pnum;
 }
 
 void EngineImpl::flush(Outbox& out) {
   Entry entry(*this, out);
-  while (!barriers_.empty()) flush_barrier(barriers_.begin()->first);
+  flush_travelling();
+}
+
+void EngineImpl::flush_travelling() {
+  for (auto at = barriers_.begin(); at != barriers_.end();) {
+    const auto here = at++;
+    if (!here->second.kept) flush_barrier(here->first);
+  }
+}
+
+// The mapping is about to be forgotten, with the objects in it: all that wait there should be known to them.
+void EngineImpl::flush_mapping(uint32_t mapping) {
+  for (auto at = barriers_.begin(); at != barriers_.end();) {
+    const auto here = at++;
+    if (mapping_of(here->first) == mapping) flush_barrier(here->first);
+  }
+}
+
+size_t EngineImpl::arrivals_kept() const {
+  size_t sum = 0;
+  for (auto& [name, local] : barriers_) sum += local.kept ? local.arrived.size() : 0;
+  return sum;
+}
+
+// What goes with an arrival, in a word.
+static uint64_t value_of(const Op& op) {
+  uint64_t value = 0;
+  if (op.kind == OpKind::Allreduce) std::memcpy(&value, op.in, reduce_size(op.reduce_type));
+  return value;
 }
 
 void EngineImpl::flush_barrier(uint64_t name) {
   auto at = barriers_.find(name);
   if (at == barriers_.end()) return;
-  auto arrived = std::move(at->second.arrived);
+  auto local = std::move(at->second);
+  auto& arrived = local.arrived;
   barriers_.erase(at);
-  unflushed_.fetch_sub(static_cast<int64_t>(arrived.size()), std::memory_order_relaxed);
+  if (!local.kept) unflushed_.fetch_sub(static_cast<int64_t>(arrived.size()), std::memory_order_relaxed);
+  if (local.alike && arrived.size() == static_cast<size_t>(arrived.front()->pnum) && complete_here(name, arrived)) arrived.clear();
   // Usually one batch. Calls that differ in kind or pnum go separately, for the home to refuse.
   while (!arrived.empty()) {
-    const Op like = *arrived.front()->op;
-    std::vector<OpState*> batch, rest;
-    for (auto* s : arrived)
-      (s->op->kind == like.kind && s->op->pnum == like.pnum && s->op->reduce_op == like.reduce_op && s->op->reduce_type == like.reduce_type ? batch : rest).push_back(s);
-    arrived = std::move(rest);
+    const Op& like = *arrived.front();
     SyncReq r;
     r.kind = static_cast<uint8_t>(like.kind);
     r.member = self_;
@@ -47,27 +95,57 @@ void EngineImpl::flush_barrier(uint64_t name) {
     r.id = (static_cast<uint64_t>(static_cast<uint32_t>(self_)) << 40) | next_op_++;
     r.name = name;
     r.pnum = static_cast<uint32_t>(like.pnum);
-    r.count = static_cast<uint32_t>(batch.size());
     r.op = like.reduce_op;
     r.type = like.reduce_type;
-    std::vector<std::byte> values;
-    for (auto* s : batch) {
-      s->unflushed = false;
-      s->batch = r.id;
-      if (like.kind == OpKind::Allreduce) values.insert(values.end(), s->scratch.begin(), s->scratch.end());
-    }
+    std::vector<OpState*> batch;
+    std::vector<uint64_t> values;
+    std::erase_if(arrived, [&](Op* op) {
+      if (op != &like && !alike(*op, like)) return false;
+      auto& s = new_state(op);
+      op->waiter = s.id;
+      s.batch = r.id;
+      batch.push_back(&s);
+      if (like.kind == OpKind::Allreduce) values.push_back(value_of(*op));
+      return true;
+    });
+    r.count = static_cast<uint32_t>(batch.size());
     batches_out_[r.id] = std::move(batch);
-    sync_to_home(r, values);
+    sync_to_home(r, std::as_bytes(std::span(values)));
   }
+  if (spare_arrived_.capacity() < arrived.capacity()) spare_arrived_.swap(arrived);
+}
+
+// Everybody is a thread of this member, and this member is the object's home: nobody needs to be asked, and no place kept.
+bool EngineImpl::complete_here(uint64_t name, const std::vector<Op*>& all) {
+  const auto* here = home_of_name(name);
+  if (!here || here->sync.barriers.count(name)) return false;
+  const Op& like = *all.front();
+  if (like.kind == OpKind::Allreduce) {
+    std::vector<uint64_t> values;
+    values.reserve(all.size());
+    for (auto* op : all) values.push_back(value_of(*op));
+    const uint64_t result = reduce(like.reduce_op, like.reduce_type, values);
+    for (auto* op : all)
+      if (op->out) std::memcpy(op->out, &result, reduce_size(op->reduce_type));
+  }
+  // They are as submit() and start_barrier() left them, which is how they end: with many threads each look at them takes
+  // longer than all the rest.
+  for (auto* op : all)
+    if (op == submitting_) submitted_done_ = true;
+    else out_->done.push_back(op);
+  return true;
 }
 
 // Parking an arrival that has not left: it takes its place in no queue, and arrives anew where it is resumed.
-void EngineImpl::withdraw(OpState& s) {
-  auto at = barriers_.find(static_cast<uint64_t>(s.op->addr));
-  std::erase(at->second.arrived, &s);
+bool EngineImpl::withdraw(Op* op) {
+  if (op->kind != OpKind::Barrier && op->kind != OpKind::Allreduce) return false;
+  auto at = barriers_.find(static_cast<uint64_t>(op->addr));
+  if (at == barriers_.end() || std::erase(at->second.arrived, op) == 0) return false;
+  if (!at->second.kept) unflushed_.fetch_sub(1, std::memory_order_relaxed);
   if (at->second.arrived.empty()) barriers_.erase(at);
-  unflushed_.fetch_sub(1, std::memory_order_relaxed);
-  complete_parked(s, false);
+  op->parked = true;
+  out_->done.push_back(op);
+  return true;
 }
 
 // ---- at the home -------------------------------------------------------------------------------------------------------
@@ -78,6 +156,7 @@ void EngineImpl::arrive(SyncObjects& s, const SyncReq& m, Bytes data) {
   uint32_t left = m.count;
   if (m.pnum == 0 || left == 0 || left > kMostArrivals || (reduces && (reduce_size(m.type) == 0 || m.op < ReduceOp::Max || m.op > ReduceOp::Prod)))
     return reply(m.member, m.id, SyncAns::Release, EINVAL, left);
+  if (m.member != self_) flush_barrier(m.name);  // who came first counts first
   while (left > 0) {
     auto& b = s.barriers[m.name];
     if (b.arrived == 0) {
@@ -118,11 +197,21 @@ void EngineImpl::complete_barrier(SyncObjects& s, uint64_t name) {
 void EngineImpl::released(const SyncAns& m, Bytes data) {
   auto at = batches_out_.find(m.id);
   if (at == batches_out_.end()) return;
-  std::vector<OpState*> go;
-  for (auto* s : at->second)
-    if (static_cast<int64_t>(go.size()) < m.value && std::find(m.except.begin(), m.except.end(), s->id) == m.except.end()) go.push_back(s);
-  if (!m.error && !go.empty() && go.front()->op->kind == OpKind::Allreduce && data.size() != 8) return;
-  for (auto* s : go) finish_sync(*s, m.error, 0, data);  // leaves the batch
+  if (!m.error && at->second.front()->op->kind == OpKind::Allreduce && data.size() != 8) return;
+  auto batch = std::move(at->second);
+  batches_out_.erase(at);
+  std::vector<OpState*> stay;
+  int64_t gone = 0;
+  for (auto* s : batch) {
+    if (gone >= m.value || std::find(m.except.begin(), m.except.end(), s->id) != m.except.end()) {
+      stay.push_back(s);
+      continue;
+    }
+    gone++;
+    s->batch = 0;
+    finish_sync(*s, m.error, 0, data);
+  }
+  if (!stay.empty()) batches_out_[m.id] = std::move(stay);
 }
 
 }  // namespace dmi::memory

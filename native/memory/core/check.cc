@@ -9,6 +9,9 @@ std::string EngineImpl::check(int level) const {
   if (unflushed_.load() < 0) return "barrier arrivals out of balance";
   if (store_.pages_owned < 0 || store_.bytes_owned < 0) return "page counters out of balance";
   if (level < 2) return {};
+  int64_t travelling = 0;
+  for (auto& [name, local] : barriers_) travelling += local.kept ? 0 : static_cast<int64_t>(local.arrived.size());
+  if (travelling != unflushed_.load()) return "count of barrier arrivals to be sent is wrong";
   int64_t owned = 0;
   uint64_t acquiring = 0;
   int64_t accepted = 0;

@@ -101,10 +101,13 @@ void EngineImpl::on(MemberId from, uint64_t, Offer& m, Bytes) {
     accepted_bytes_ += p.size;
     if (!w.acquiring) acquire(p, from);  // otherwise it comes anyway, or we tell `from` that it will not
   }
-  if (!refused.empty()) send(from, OfferAns{refused});
+  if (refused.empty()) return;
+  if (may_own()) refused_.try_emplace(from, m.bytes);
+  send(from, OfferAns{refused});
 }
 
 void EngineImpl::on(MemberId, uint64_t, OfferAns& m, Bytes) {
+  if (m.keys.empty()) swap_anew();
   for (auto key : m.keys) {
     auto* p = store_.find(key);
     if (!p || !p->work || !p->work->offered_away) continue;

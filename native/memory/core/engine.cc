@@ -48,6 +48,7 @@ bool EngineImpl::submit(Op* op, Outbox& out) {
   op->parked = false;
   op->engine = nullptr;
   op->waiter = 0;
+  if (serve_at_once(*op)) return true;
   submitting_ = op;
   submitted_done_ = false;
   out.may_wait = hold_ = page_ops_ > 0 && is_plain(op->kind);
@@ -102,7 +103,8 @@ void EngineImpl::park(Op* op, Outbox& out) {
     return;
   }
   auto* s = static_cast<OpState*>(op->engine);
-  if (!s || !is_long(op->kind)) {  // it completes by itself; or it waits for its mapping to be looked up
+  if (!s || !is_long(op->kind)) {  // it completes by itself; or it has arrived and not been sent, or waits for its mapping to be looked up
+    if (withdraw(op)) return;
     for (auto& [id, l] : lookups_)
       if (auto at = std::find(l.ops.begin(), l.ops.end(), op); at != l.ops.end() && is_long(op->kind)) {
         l.ops.erase(at);
@@ -112,7 +114,6 @@ void EngineImpl::park(Op* op, Outbox& out) {
       }
     return;
   }
-  if (s->unflushed) return withdraw(*s);
   if (op->kind == OpKind::Watch) {
     stop_watch(*s);
     return complete_parked(*s, false);
@@ -136,7 +137,7 @@ void EngineImpl::receive(MemberId from, Bytes head, Bytes body, Outbox& out) {
   // An arrival that waited for its mapping to be looked up is collected only now, when every worker may be asleep
   // already: nobody would flush it.
   if (unflushed_.load(std::memory_order_relaxed) > before)
-    while (!barriers_.empty()) flush_barrier(barriers_.begin()->first);
+    flush_travelling();
 }
 
 MemberStats EngineImpl::stats() const {
@@ -188,6 +189,8 @@ void EngineImpl::apply(const ViewChange& change, Outbox& out) {
       handle_again(shard.waiting);
     }
   }
+  while (!barriers_.empty()) flush_barrier(barriers_.begin()->first);  // their home may be another one now
+  swap_anew();  // somebody may have brought room
   forget_gone();
   auto ready = std::partition(future_.begin(), future_.end(), [&](auto& f) { return f.first > view_.epoch(); });
   std::deque<Stored> again;

@@ -44,6 +44,8 @@ struct Outbox {
   bool held = false;
   // An operation of many pieces has been begun, and some of it may be sent; the caller is to call proceed() at once after that.
   bool more = false;
+
+  bool empty() const { return sends.empty() && done.empty() && functions.empty() && logs.empty() && hang_up.empty() && !drained && !held && !more; }
 };
 
 struct EngineConfig {

@@ -60,7 +60,6 @@ struct OpProgress {
   int error = 0;
   // long operations
   uint64_t batch = 0;                   // the arrival batch this barrier arrival left in
-  bool unflushed = false;               // a barrier arrival that is still combined here
   bool parking = false;                 // a Park is out
   bool resuming = false;                // a Resume is out: a Park must not overtake it
   bool park_wanted = false;
@@ -161,7 +160,8 @@ class EngineImpl final : public Engine {
   std::string check(int level) const override;
   const char* holds_up_drain() const;
   std::string describe() const;         // for people who look for a bug
-  // For the simulator: every page that is kept here, and the objects of every shard that is here.
+  // For the simulator: every page that is kept here, the objects of every shard that is here, and arrivals no object knows of.
+  size_t arrivals_kept() const;
   template <class F> void each_page(F&& f) { store_.each_page(f); }
   template <class F> void each_shard_sync(F&& f) {
     for (auto& s : shards_)
@@ -246,6 +246,7 @@ class EngineImpl final : public Engine {
   void on(MemberId from, uint64_t epoch, PageMove& m, Bytes data);
   void on(MemberId from, uint64_t epoch, Granted& m, Bytes data);
   void on(MemberId from, uint64_t epoch, Ack& m, Bytes data);
+  PageFrame* zeros(const Mapping& m, bool learned = false);
   void become_owner(Page& p, PageFrame* frame, uint64_t ver, std::vector<Sharer> sharers);
   struct Requested;
   std::byte* sink_page(MemberId from, Bytes head, size_t body_size);
@@ -321,18 +322,29 @@ class EngineImpl final : public Engine {
   void serve_sync(ShardContent& shard, SyncReq& m, Bytes data);
   void grant(SyncObjects& s, const Waiter& w, int error, int64_t value, Bytes data = {});
   void reply(MemberId to, uint64_t id, SyncAns::What what, int error, int64_t value, Bytes data = {}, std::vector<uint64_t> except = {});
+  bool serve_at_once(Op& op);
+  ShardContent* home_of_name(uint64_t name);  // if that is this member, and it has the state
   void pass_mutex(SyncObjects& s, uint64_t addr);
   bool park_waiter(SyncObjects& s, const SyncReq& m);
   bool resume_waiter(SyncObjects& s, const SyncReq& m);
   void forget_waiters(SyncObjects& s, uint32_t mapping);
 
   // ---- barrier.cc
+  struct LocalBarrier {
+    std::vector<Op*> arrived;           // they get a state, and with it a place that can be kept, when they are sent
+    bool alike = true;                  // in kind, pnum and what they reduce
+    bool kept = false;                  // this member is the home: they need not be sent before strangers come or they are all
+  };
   void start_barrier(Op* op);
+  bool complete_here(uint64_t name, const std::vector<Op*>& all);
+  bool due(uint64_t name, const LocalBarrier& local);
+  void flush_travelling();
+  void flush_mapping(uint32_t mapping);
   void arrive(SyncObjects& s, const SyncReq& m, Bytes values);
   void complete_barrier(SyncObjects& s, uint64_t name);
   void flush_barrier(uint64_t name);
   void released(const SyncAns& m, Bytes data);
-  void withdraw(OpState& s);
+  bool withdraw(Op* op);
 
   // ---- handoff.cc
   void on(MemberId from, uint64_t epoch, ShardState& m, Bytes data);
@@ -353,6 +365,8 @@ class EngineImpl final : public Engine {
   void keep_within_pool();
   void evict(Page& p);
   void swap_out(Page& p);
+  void invite();
+  void swap_anew();
   int64_t room() const;
   MemberId settle_offer(Page& p);
   void pin(const Op& op);
@@ -377,6 +391,7 @@ class EngineImpl final : public Engine {
   std::vector<std::pair<uint64_t, Stored>> future_;  // messages whose meaning needs a newer view, by epoch
 
   std::deque<Stored> local_;            // frames to ourselves
+  decltype(SyncObjects::mutexes)::node_type spare_mutex_;  // of the mutex that was last given up: the next one's memory
   std::map<MemberId, Batch> batches_;   // until a view in which the member is gone
   std::vector<Batch*> open_;            // those that are open
   bool begun_ = false;                  // one has been begun since pump() looked at them
@@ -393,10 +408,10 @@ class EngineImpl final : public Engine {
   std::map<MemberId, FramePtr> sunk_;   // by who sends it
   FramePtr arrived_;                    // of the message being handled
   std::set<Page*> busy_;                // owned pages that wait for acknowledgements
-  struct LocalBarrier { std::vector<OpState*> arrived; };
   std::map<uint64_t, LocalBarrier> barriers_;               // by address: arrivals not yet sent
+  std::vector<Op*> spare_arrived_;      // empty; kept for its memory
   std::unordered_map<uint64_t, std::vector<OpState*>> batches_out_;  // arrivals sent, by batch
-  std::atomic<int64_t> unflushed_{0};
+  std::atomic<int64_t> unflushed_{0};   // those that are not kept
 
   bool drain_asked_ = false, draining_ = false, drained_ = false, pushing_ = false;
   std::set<MemberId> drain_wait_;       // members that have not answered our DrainNotice
@@ -406,6 +421,7 @@ class EngineImpl final : public Engine {
   Pins pins_;
   size_t clock_hand_ = 0;               // the next page to be looked at when there is no room
   uint32_t swap_rest_ = 0;              // events until owned pages are offered again
+  std::map<MemberId, int64_t> refused_; // members whose pages had no room here, and how many bytes the first of them wanted
   uint64_t acquiring_ = 0;              // pages with an Acquire on its way
   std::vector<uint64_t> rewatch_;       // Watch operations whose pages have changed
   std::vector<uint64_t> retry_parks_;   // parks and resumes that our own home does not know yet: at the next event

@@ -202,6 +202,7 @@ void EngineImpl::bury(uint32_t id) {
     }
     store_.empty(*m);
   }
+  flush_mapping(id);
   std::deque<Stored> again;
   for (auto& shard : shards_) {
     if (!shard.here) continue;

@@ -217,7 +217,8 @@ bool EngineImpl::serve(Requested& r, const PagePart& part, Bytes mine) {
     answer_error(m.requester, m.op, part.index, EFAULT);
     return true;
   }
-  if (!map && (m.flags & PageReq::kViaHome)) {
+  const bool learned = !map && (m.flags & PageReq::kViaHome);
+  if (learned) {
     map = learn(mapping_of(part.key), m.page_size, m.page_count);
     if (!map) return refuse("a page of an impossible mapping");
   }
@@ -228,7 +229,7 @@ bool EngineImpl::serve(Requested& r, const PagePart& part, Bytes mine) {
   if (early) {
     // The page is created at once all the same: an order to hand it over may be right behind.
     if (!owned && create && index_of(part.key) < static_cast<uint64_t>(map->page_count))
-      become_owner(store_.get(*map, index_of(part.key)), PageFrame::make(map->page_size), 0, {});
+      if (auto* frame = zeros(*map, learned)) become_owner(store_.get(*map, index_of(part.key)), frame, 0, {});
     PageReq one = m;
     one.flags &= static_cast<uint8_t>(~PageReq::kCreate);
     one.parts = {part};
@@ -244,6 +245,11 @@ bool EngineImpl::serve(Requested& r, const PagePart& part, Bytes mine) {
   }
   if (index_of(part.key) >= static_cast<uint64_t>(map->page_count) || part.off > static_cast<uint64_t>(map->page_size) ||
       part.len > static_cast<uint64_t>(map->page_size) - part.off || (m.kind == OpKind::Fad && part.len != 8)) {
+    answer_error(m.requester, m.op, part.index, EFAULT);
+    return true;
+  }
+  PageFrame* frame = nullptr;
+  if (!owned && create && !(frame = zeros(*map, learned))) {
     answer_error(m.requester, m.op, part.index, EFAULT);
     return true;
   }
@@ -266,7 +272,7 @@ bool EngineImpl::serve(Requested& r, const PagePart& part, Bytes mine) {
     t.local = local;
     local->parts[t.index].sinking = kNoMember;
   }
-  if (!owned && create) become_owner(*p, PageFrame::make(map->page_size), 0, {});
+  if (frame) become_owner(*p, frame, 0, {});
   if (departed) return true;
   if (p->role == Role::Owned) {
     accept(*p, std::move(t));
@@ -605,17 +611,31 @@ void EngineImpl::reroute(PageTask& t, PageKey key, MemberId to) {
   else home_part(head, {t.index, key, t.off, t.len}, t.own, view_.epoch(), self_);
 }
 
+// For the first touch of a page. Null: its size, as the mapping authority told it, is more than the memory there is here. Such
+// a mapping cannot have been granted; for this member it is over, so that everybody who waits for one of its pages hears of
+// it. Throws bad_alloc where not the authority has told the size, but the message that is being handled (`learned`).
+PageFrame* EngineImpl::zeros(const Mapping& m, bool learned) {
+  try {
+    return PageFrame::make(m.page_size);
+  } catch (const std::bad_alloc&) {
+    if (learned) throw;
+    log(50, text("mapping %u has pages of %lld bytes, for which there is no memory here: it is given up", m.id, static_cast<long long>(m.page_size)));
+    bury(m.id);
+    return nullptr;
+  }
+}
+
 void EngineImpl::on(MemberId from, uint64_t, Granted& m, Bytes) {
   auto* map = store_.mapping(mapping_of(m.key));
   if (!map) map = learn(mapping_of(m.key), m.page_size, m.page_count);
   if (!map || map->dead.load(std::memory_order_relaxed)) return;
   if (index_of(m.key) >= static_cast<uint64_t>(map->page_count)) return broke_protocol(from, "a grant of an unknown page");
-  auto& p = store_.get(*map, index_of(m.key));
-  auto& w = work(p);
   if (m.what == Granted::Create) {
-    become_owner(p, PageFrame::make(map->page_size), 0, {});
+    if (auto* frame = zeros(*map)) become_owner(store_.get(*map, index_of(m.key)), frame, 0, {});
     return;
   }
+  auto& p = store_.get(*map, index_of(m.key));
+  auto& w = work(p);
   if (w.acquiring) acquiring_--;
   w.acquiring = false;
   if (m.what == Granted::Refused) {

@@ -3,17 +3,20 @@
 // same offers that a draining member makes, but never forced on anybody.
 //
 // Which ones: a clock. Hot paths and local operations mark a page as used; the hand passes over it once for that.
+#include <algorithm>
+
 #include "messages.h"
 
 namespace dmi::memory {
 
 constexpr int kHandSteps = 256;       // per event, so that being over the pool never makes one event slow
 constexpr int64_t kSwapsOut = 64;     // pages on offer at a time
-constexpr uint32_t kSwapRest = 2048;  // events before asking again, when nobody had room
+constexpr uint32_t kSwapRest = 2048;  // events before asking again, when nobody had room and nobody says that there is some now
 
 static bool used_lately(Page& p) { return p.used.exchange(false, std::memory_order_relaxed); }
 
 void EngineImpl::keep_within_pool() {
+  if (!refused_.empty()) invite();
   if (store_.bytes_owned + store_.bytes_cached <= config_.pool || draining_ || view_.epoch() == 0) return;
   if (swap_rest_ > 0) swap_rest_--;
   for (int i = 0; i < kHandSteps && store_.page_slots() > 0; i++) {
@@ -39,19 +42,38 @@ void EngineImpl::evict(Page& p) {
 void EngineImpl::swap_out(Page& p) {
   const auto* w = p.work.get();
   if (w && (w->busy || w->offered_away || !w->queue.empty() || !w->watchers.empty())) return;
-  std::vector<MemberId> others;
-  for (auto id : view_.active())
-    if (id != self_) others.push_back(id);
-  const auto tried = refusals_.count(p.key) ? refusals_[p.key] : 0;
-  if (tried >= others.size()) {
-    refusals_.erase(p.key);
+  const auto& active = view_.active();
+  const auto self = static_cast<size_t>(std::lower_bound(active.begin(), active.end(), self_) - active.begin());
+  const size_t others = active.size() - (self < active.size() && active[self] == self_);
+  const auto known = refusals_.find(p.key);
+  const size_t tried = known == refusals_.end() ? 0 : known->second;
+  if (tried >= others) {
+    refusals_.clear();  // after the rest everything is offered anew
     swap_rest_ = kSwapRest;
     return;
   }
   work(p).offered_away = true;
   offers_out_++;
   offered_bytes_ += p.size;
-  send(others[(mix(p.key) + tried) % others.size()], Offer{false, p.size, {p.key}});
+  size_t to = (mix(p.key) + tried) % others;
+  if (others < active.size() && to >= self) to++;
+  send(active[to], Offer{false, p.size, {p.key}});
+}
+
+// There may be room for what was refused before.
+void EngineImpl::swap_anew() {
+  swap_rest_ = 0;
+  if (!draining_) refusals_.clear();
+}
+
+// Whoever was refused for want of room may ask again once there is some, and not only after kSwapRest events, of which a job
+// that rests has none: an answer without keys says so.
+void EngineImpl::invite() {
+  std::erase_if(refused_, [&](auto& r) {
+    if (may_own() && room() < r.second) return false;
+    if (may_own()) send(r.first, OfferAns{});
+    return true;
+  });
 }
 
 // Bytes of further pages that may be taken over without going beyond the pool.

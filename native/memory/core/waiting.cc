@@ -49,9 +49,8 @@ void EngineImpl::start_sync(Op* op) {
 }
 
 void EngineImpl::sync_to_home(SyncReq& m, Bytes data) {
-  const auto shard = shard_of_name(m.name);
-  if (auto* here = shards_[shard].here.get(); here && view_.home(shard) == self_) return serve_sync(*here, m, data);
-  to_home(shard, m, data);
+  if (auto* here = home_of_name(m.name)) return serve_sync(*here, m, data);
+  to_home(shard_of_name(m.name), m, data);
 }
 
 void EngineImpl::finish_sync(OpState& s, int error, int64_t value, Bytes data) {

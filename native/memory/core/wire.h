@@ -358,7 +358,7 @@ struct Offer {                 // draining owner -> active member: please acquir
   std::vector<PageKey> keys;
   template <class A> void fields(A& a) { a(force); a(bytes); a.list(keys); }
 };
-struct OfferAns {              // only for the keys that were refused
+struct OfferAns {              // only for the keys that were refused; without keys: there is room again, offer what is too much
   static constexpr MsgKind kKind = MsgKind::OfferAns;
   std::vector<PageKey> keys;
   template <class A> void fields(A& a) { a.list(keys); }

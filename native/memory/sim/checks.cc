@@ -22,7 +22,8 @@ void Job::check_pages() {
   struct Truth { const Page* page; MemberId at; };
   std::map<PageKey, Truth> truth;
   report_.looks++;
-  for (auto& [id, n] : world_.nodes()) {
+  for (auto& node : world_.nodes()) {
+    auto& n = node.second;  // by name: lambdas may not capture parts of a structured binding everywhere
     if (n->dead) continue;
     static_cast<EngineImpl&>(*n->engine).each_page([&](Page& p) {
       if (p.role != Role::Owned) return;
@@ -32,7 +33,8 @@ void Job::check_pages() {
       seen = std::max(seen, p.ver);
     });
   }
-  for (auto& [id, n] : world_.nodes()) {
+  for (auto& node : world_.nodes()) {
+    auto& n = node.second;
     if (n->dead) continue;
     static_cast<EngineImpl&>(*n->engine).each_page([&](Page& p) {
       if (p.role != Role::Copy || !(p.access & Page::kRead)) return;
@@ -87,6 +89,7 @@ void Job::check_waiters_at_rest() {
   for (auto& [id, n] : world_.nodes()) {
     if (n->dead) continue;
     if (n->engine->wants_flush()) return;
+    known += static_cast<EngineImpl&>(*n->engine).arrivals_kept();
     static_cast<EngineImpl&>(*n->engine).each_shard_sync([&](SyncObjects& s) {
       for (auto& [name, m] : s.mutexes) known += m.queue.size();
       for (auto* queues : {&s.conditions, &s.mailboxes})
