@@ -5,7 +5,7 @@
 
 #include "bench_guest.h"
 
-enum { THREADS = 16, CHUNK = 1 << 20, CHUNKS = 128 };
+enum { THREADS = 16, CHUNK = 1 << 16, CHUNKS = 128 << 4 };
 
 struct shared {
   int64_t memory;

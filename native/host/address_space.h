@@ -1,7 +1,10 @@
 // A thread's memory: one or more extents in the thread zone and what is mapped in them.
 //
 //   base                                                                           base + size
-//   | image | brk heap, growing up ->          <- mmaps, growing down | guard | stack |
+//   | guard | <- stack, growing down | image | brk heap, growing up ->     <- mmaps, growing down |
+//
+// What every thread touches, the ends of its stack and of its heap and the image between them, is close together: under one page
+// of each level of the page table for most programs.
 //
 // Every byte of an extent is always mapped: what the guest does not use is a PROT_NONE reservation, so nothing else can
 // land there. `areas` holds what the guest uses, by start address, never overlapping. All address-space system calls of a

@@ -46,7 +46,7 @@ void check_header(const ElfImage& e, const char* what, const Elf64_Ehdr& h) {
 }
 
 void check_load(ElfImage& e, const char* what, const Elf64_Phdr& p) {
-  if (p.p_filesz > p.p_memsz || p.p_memsz > kMaxSpan || p.p_vaddr > kMaxSpan ||
+  if (p.p_filesz > p.p_memsz || p.p_memsz > kMaxSpan || p.p_vaddr > kMaxSpan || p.p_align > kMaxSpan ||
       (p.p_vaddr & (kPage - 1)) != (p.p_offset & (kPage - 1)))
     bad(e, what, "corrupt: a segment's sizes or offsets do not fit together");
   if (p.p_offset > e.file_size || p.p_filesz > e.file_size - p.p_offset)
@@ -90,9 +90,11 @@ std::shared_ptr<ElfImage> open_elf(const std::string& path, const std::string& r
     check_load(*e, what, p);
     if (h.e_phoff >= p.p_offset && h.e_phoff + h.e_phnum * sizeof(Elf64_Phdr) <= p.p_offset + p.p_filesz)
       e->phdr_vaddr = p.p_vaddr + (h.e_phoff - p.p_offset);
+    if (std::has_single_bit(p.p_align)) e->align = std::max<uint64_t>(e->align, p.p_align);  // others are ignored, as the kernel does
     e->loads.push_back(p);
   }
   if (e->loads.empty()) bad(*e, what, "corrupt: nothing to load");
+  e->align = std::max<uint64_t>(e->align, kPage);
   e->span = page_up(e->loads.back().p_vaddr + e->loads.back().p_memsz);
   if (h.e_entry >= e->span) bad(*e, what, "corrupt: its entry point lies outside its segments");
   e->entry = h.e_entry;

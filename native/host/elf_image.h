@@ -22,6 +22,7 @@ struct ElfImage {
   uint64_t phdr_vaddr = 0;        // AT_PHDR relative to the load base; 0: headers are not in memory
   uint64_t entry = 0;             // relative
   uint64_t span = 0;              // bytes from load base to the end of the last segment, page aligned
+  uint64_t align = 1;             // the load base is a multiple of it: a power of two, at least a page
   std::string interp;             // empty: static
 
   ElfImage() = default;

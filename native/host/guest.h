@@ -104,8 +104,9 @@ struct Guest {
   std::unique_ptr<Snapshot> snapshot;  // what its region is to hold for the next thread; see warm.h
   uint64_t ready_sp = 0;              // where it stood then
   uint64_t process_id_at = 0;         // where its C library keeps process_id(); 0: unknown
-  std::map<std::string, SharedMemory> exports;  // both: guarded by Sharing, and read at rest
+  std::map<std::string, SharedMemory> exports;  // all three: guarded by Sharing, and read at rest
   std::vector<Import> imports;
+  bool shares_no_more = false;                  // it has ended, and may be joined before this host has forgotten it
   std::atomic<bool> lent{false};                // others have imported memory of it
   uint64_t moves = 0;
   std::atomic<bool> moving{false};    // a mover has it

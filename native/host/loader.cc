@@ -106,7 +106,7 @@ void load_program(const LoadRequest& request, AddressSpace& space, Context& cont
   const ElfImage& exe = *request.program->executable;
   const ElfImage* interp = request.program->interpreter.get();
   const uint64_t stack = page_up(request.stack);
-  const uint64_t least = exe.span + kStubRoom + (interp ? interp->span : 0) + stack + (1 << 20);
+  const uint64_t least = kStackGuard + stack + exe.align + exe.span + kStubRoom + (interp ? interp->span : 0) + (1 << 18);
   if (strings_size(request) > stack / 2)
     throw Error("bad-program", "program " + exe.path + ": its arguments and environment do not fit into a stack of " +
                                    std::to_string(stack) + " bytes");
@@ -114,15 +114,14 @@ void load_program(const LoadRequest& request, AddressSpace& space, Context& cont
     throw Error("no-memory", "program " + exe.path + " needs a region of at least " + std::to_string(least) +
                                  " bytes: raise --thread-memory (now " + std::to_string(request.region) + ")");
   space.create(request.zone, request.region);
-  const Extent region = space.extents().front();
-  const uint64_t top = region.base + region.size - kPage;  // the last page stays reserved: overruns fault
-  int64_t r = space.map(top - stack, stack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS | MAP_NORESERVE,
-                        -1, 0, nullptr);
+  const uint64_t low = space.extents().front().base + kStackGuard, top = low + stack;
+  int64_t r = space.map(low, stack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0, nullptr);
   if (r < 0) no_memory("the stack", r);
-  space.set_stack(top - stack, top);
-  space.note(top - stack - kStackGuard, Area{top - stack, PROT_NONE, false, nullptr, 0});
+  space.set_stack(low, top);
+  space.note(low - kStackGuard, Area{low, PROT_NONE, false, nullptr, 0});
 
-  const uint64_t exe_base = region.base;
+  // A page stays reserved behind the stack: overruns fault.
+  const uint64_t exe_base = (top + kPage + exe.align - 1) / exe.align * exe.align;
   map_image(space, exe, request.program->executable_file, exe_base);
   space.set_brk(exe_base + exe.span + kStubRoom, exe_base + exe.span + kStubRoom);
   uint64_t interp_base = 0, entry = exe_base + exe.entry;

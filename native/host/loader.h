@@ -10,7 +10,9 @@
 
 namespace dmi::host {
 
-constexpr uint64_t kStackGuard = 1 << 20;  // bytes below the stack where a fault means that it overflowed
+// Bytes below the stack where a fault means that it overflowed. Not a multiple of 2 MiB, as stacks are: so the last 256 KiB of the
+// stack, which are all that most programs use, and the image behind it are under one page of the page table.
+constexpr uint64_t kStackGuard = (2 << 20) + (256 << 10);
 
 struct Program {
   std::shared_ptr<ElfImage> executable;

@@ -46,10 +46,10 @@ Sharing::Answer Sharing::withdraw(Guest& g, const std::string& name) {
 }
 
 Sharing::Answer Sharing::import_memory(Guest& g, std::shared_ptr<Guest> from, const std::string& who, const std::string& name, SharedMemory& memory) {
-  if (!from)
+  std::lock_guard hold(mutex_);
+  if (!from || from->shares_no_more)
     return {EXDEV, "thread " + who + " is not on this host: it is on another node, or has ended. Memory is shared between threads of one host; "
                    "move one to the other (DMI_migrate), or use global memory"};
-  std::lock_guard hold(mutex_);
   const auto found = from->exports.find(name);
   if (found == from->exports.end()) return {ENOENT, "thread " + who + " exports nothing named " + quoted(name) + " now"};
   if (g.imports.size() >= kMost) return {ENOSPC, "the thread has imported " + std::to_string(kMost) + " memories already"};
@@ -73,6 +73,7 @@ void Sharing::end(Guest& g) {
   std::vector<Import> imports;
   std::lock_guard hold(mutex_);
   g.exports.clear();
+  g.shares_no_more = true;
   imports.swap(g.imports);
 }
 

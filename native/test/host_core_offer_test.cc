@@ -101,6 +101,25 @@ TEST(Offer, RandomBytesAreRefused) {
   }
 }
 
+TEST(Offer, OfAnotherVersionOrBuildIsRefusedWithBothNamed) {
+  const auto refusal = [](uint32_t wire, const std::string& build) -> std::string {
+    Writer w;
+    w.num(wire), w.num<uint64_t>(99), w.text(build);
+    try {
+      read_offer(w.view());
+    } catch (const Error& e) {
+      EXPECT_EQ(e.code, "refused");
+      return e.what();
+    }
+    return "";
+  };
+  const std::string build = Host::get().build(), other(64, 'f');
+  EXPECT_EQ(refusal(kMoveWire - 1, build), "the source speaks move wire version " + std::to_string(kMoveWire - 1) + ", this host " +
+                                               std::to_string(kMoveWire));
+  EXPECT_EQ(refusal(kMoveWire, other), "the source is another build of dmi-host (" + other.substr(0, 12) + ", here " + build.substr(0, 12) +
+                                           "): threads move only between equal builds");
+}
+
 TEST(Offer, AnyMutationOfARealOneIsRefusedOrHarmless) {
   uint64_t seed;
   auto random = generator(seed);

@@ -1,7 +1,7 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
-import { Guests, have, Job, lines } from './harness.js';
+import { Guests, have, Job, lines, type Moved } from './harness.js';
 
 // Whole programs, moved between two hosts again and again while they run.
 
@@ -34,6 +34,11 @@ async function travel(program: string, argv: string[], options: { gap?: number; 
   expect([...end.failures.map(m => m.reason), ...job.hosts.flatMap(h => h.warnings())]).toEqual([]);
   return { ...end, thread, stdout: job.output(thread), stderr: job.output(thread, 2) };
 }
+/** The libraries a dynamic program is linked with, its loader included. */
+const libraries = (program: string): string[] =>
+  execFileSync('ldd', [program], { encoding: 'utf8' })
+    .split('\n')
+    .flatMap(line => /(\/\S+) \(/.exec(line)?.[1] ?? []);
 /** What it printed, whichever host it printed it on, in any order. */
 const sorted = (text: string): string[] =>
   text
@@ -62,6 +67,34 @@ describe('a program moved in the middle', () => {
     expect(sorted(end.stdout)).toEqual([...numbered('round ', 200, ' 999500'), 'done 200 200'].sort());
     expect(end.status).toBe(23);
     expect(end.moves, end.failures.map(m => m.reason).join('; ')).toBeGreaterThan(0);
+  });
+
+  it.each(['another', 'missing'])('takes along its executable and libraries where they are %s', async what => {
+    const program = guests.build('language.c');
+    const linked = libraries(program);
+    const interpreter = linked.find(path => path.includes('ld-linux')); // without one that host would not start
+    const ours = [program, ...linked];
+    const theirs = ours.map(path => {
+      const real = guests.file('other');
+      const bytes = readFileSync(path);
+      if (path === interpreter) writeFileSync(real, Buffer.concat([bytes, Buffer.from('x')]));
+      else if (what === 'another') writeFileSync(real, bytes.fill(0xcc));
+      return { path, real, hash: '' };
+    });
+    const go = guests.file('go');
+    job = await Job.start(program, {
+      hosts: 2,
+      argv: ['40', '/usr/include/stdio.h', go],
+      each: [{}, { files: theirs }],
+    });
+    const thread = await job.thread();
+    const end = await job.bounce(thread, { gap: 1, go });
+    expect([...end.failures.map(m => m.reason), ...job.hosts.flatMap(h => h.warnings())]).toEqual([]);
+    expect(sorted(job.output(thread))).toEqual([...numbered('round ', 40), 'done 45 87'].sort());
+    expect(end.status).toBe(17);
+    // all that it has mapped of them went over, touched or not
+    const first = job.host(1).all<Moved>('moved')[0] as Moved;
+    expect(first.bytes).toBeGreaterThan(readFileSync(linked[0] as string).length / 2);
   });
 
   it('keeps its vector registers when it never calls anything', async () => {
