@@ -15,6 +15,7 @@ namespace {
 constexpr uint32_t kMaxFrame = 16u << 20;
 constexpr size_t kMaxQueued = 8u << 20;
 constexpr size_t kMaxNews = 256u << 10;     // of them news of threads, and then they wait no longer
+constexpr size_t kMuch = 16u << 10;         // and then nobody makes more of it of his own accord
 constexpr auto kSettle = std::chrono::milliseconds(3);
 constexpr size_t kMostAtOnce = 256u << 10;  // bytes; a single message may be larger
 
@@ -115,6 +116,11 @@ void Control::exited(uint64_t thread, const nlohmann::json& message, bool matter
   queued_bytes_ -= at->second->bytes.size();
   queue_.erase(at->second);
   young_.erase(at);
+}
+
+void Control::wait_for_reader() {
+  std::unique_lock hold(mutex_);
+  changed_.wait(hold, [&] { return closed_ || queued_bytes_ < kMuch; });
 }
 
 void Control::log(int level, const std::string& line) { send({{"t", "log"}, {"level", level}, {"msg", line}}); }

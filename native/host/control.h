@@ -24,6 +24,8 @@ class Control {
   // by the ten thousand in a second does not drown the agent and the coordinator. Block while 256 KiB wait to be read.
   void started(uint64_t thread, const nlohmann::json& message);
   void exited(uint64_t thread, const nlohmann::json& message, bool matters);  // `matters`: also if it has just come
+  // Blocks while much waits to be read: for who makes news of its own accord, before it makes more.
+  void wait_for_reader();
   void wake() { changed_.notify_all(); }
   void log(int level, const std::string& line);
   // Reads messages until the channel closes. `on_message` runs on the calling thread.

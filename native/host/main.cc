@@ -122,9 +122,24 @@ void dispatch(const json& m) {
   }
 }
 
+// Threads of jobs take all the processors there are; agents and a coordinator on the same machine must get theirs, or nodes cannot
+// join and drains not begin. This much nicer than the agent.
+constexpr int kNicer = 5;
+
+void be_nice() {
+  setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + kNicer);
+  // Where the kernel shares out processors by session first (autogroup), this is what counts: a host has a session of its own.
+  const int fd = open("/proc/self/autogroup", O_WRONLY | O_CLOEXEC);
+  if (fd < 0) return;
+  const std::string nice = std::to_string(kNicer);
+  [[maybe_unused]] const ssize_t n = write(fd, nice.data(), nice.size());  // may be refused: then it stays as it was
+  close(fd);
+}
+
 int run() {
   signal(SIGINT, SIG_IGN);   // Ctrl-C in a terminal is for the agent, which drains first
   signal(SIGPIPE, SIG_IGN);
+  be_nice();
   rlimit files;
   if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
     files.rlim_cur = files.rlim_max;

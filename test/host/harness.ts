@@ -111,6 +111,11 @@ export class Host {
     const body = packr.pack(message);
     this.frame(body.length, body);
   }
+  /** What it says stays unread, as by an agent that is behind. */
+  deaf(yes: boolean): void {
+    if (yes) this.#channel.pause();
+    else this.#channel.resume();
+  }
   /** A frame as it is, true or false. */
   frame(length: number, body: Buffer): void {
     const head = Buffer.alloc(4);

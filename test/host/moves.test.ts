@@ -242,6 +242,29 @@ describe('many at once', () => {
   });
 });
 
+describe('a thread that moves of its own accord without a break', () => {
+  it('waits for its agent to hear of it, so that nobody has to catch up for long', async () => {
+    const log = guests.file('log');
+    job = await Job.start(guests.build('wanders.c', 'dmi'), { hosts: 2, argv: [log], threadMemory: 1 << 26 });
+    const thread = await job.thread();
+    const moves = () => Number(lines(log)[0] ?? 0);
+    await until('it to be on its way', () => moves() > 10);
+    for (const host of job.hosts) host.deaf(true);
+    let before = -1;
+    await until('it to wait', async () => {
+      const now = moves();
+      if (now === before) return true;
+      before = now;
+      await new Promise(resolve => setTimeout(resolve, 1000));
+      return false;
+    });
+    for (const host of job.hosts) host.deaf(false);
+    await until('it to go on', () => moves() > before + 10);
+    writeFileSync(`${log}.end`, '');
+    expect((await job.exited(thread)).status).toBe(0);
+  });
+});
+
 describe('threads that wait for each other in the global memory', () => {
   it('are moved while they wait for a mutex, a barrier, a join, a timer, an operation', async () => {
     job = await Job.start(guests.build('waits.c', 'dmi'), { hosts: 2, argv: ['60'], threadMemory: 1 << 26 });
