@@ -76,6 +76,12 @@ async function main(): Promise<Exit> {
   }
 }
 
+// Who reads us may have read enough (`dmi nodes | head`).
+for (const stream of [process.stdout, process.stderr])
+  stream.on('error', error => {
+    if ((error as NodeJS.ErrnoException).code === 'EPIPE') process.exit(EXIT.failed);
+    throw error;
+  });
 const { status, hurry } = await main();
 // Nothing that was printed may be lost, and nothing that is left open may keep us.
 const written = [process.stdout, process.stderr].map(stream => new Promise(resolve => stream.write('', resolve)));

@@ -1,11 +1,14 @@
+import type { Duplex } from 'node:stream';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { WebSocket, WebSocketServer } from 'ws';
 import { fromAgent } from '../src/wire/agent-messages.js';
 import { fromClient } from '../src/wire/client-messages.js';
 import { check, decode, encode } from '../src/wire/codec.js';
 import { proofMac, sameMac } from '../src/wire/handshake.js';
 import { fromHost } from '../src/wire/host-messages.js';
 import { Link } from '../src/wire/link.js';
+import { CLOSE, Peer } from '../src/wire/peer.js';
 
 describe('codec', () => {
   it('sends integers beyond 32 bits as integers', () => {
@@ -93,5 +96,42 @@ describe('Link', () => {
     const link = new Link<number, number>();
     expect(() => link.receive({ t: 'frame', s: 2, body: 0 })).toThrow('frame: s: got number 2 after 0');
     expect(() => link.acknowledged(1)).toThrow('beat: ack: 1 was never sent (last is 0)');
+  });
+});
+
+describe('what is sent in one go', () => {
+  it('goes out in one write, whole and in order, also when the connection is closed behind it', async () => {
+    const server = new WebSocketServer({ port: 0, host: '127.0.0.1' });
+    const came: unknown[] = [];
+    const closed = new Promise<string>(resolve => {
+      server.on('connection', socket => {
+        socket.on('message', data => came.push(decode(data as Buffer)));
+        socket.on('close', (_code, reason) => resolve(reason.toString()));
+      });
+    });
+    await new Promise(resolve => server.once('listening', resolve));
+    const { port } = server.address() as { port: number };
+    const socket = new WebSocket(`ws://127.0.0.1:${port}`);
+    const peer = new Peer<object>(socket, error => {
+      throw error;
+    });
+    const upgraded = new Promise<Duplex>(resolve => socket.once('upgrade', response => resolve(response.socket)));
+    const opened = new Promise(resolve => socket.once('open', resolve));
+    const carrier = await upgraded;
+    peer.carrier = carrier;
+    await opened;
+    let writes = 0;
+    const writev = carrier._writev?.bind(carrier);
+    carrier._writev = (...args) => {
+      writes++;
+      writev?.(...args);
+    };
+    for (let i = 0; i < 100; i++) peer.send({ i });
+    expect([writes, carrier.writableCorked]).toEqual([0, 1]);
+    peer.close(CLOSE.bye, 'done');
+    expect(await closed).toBe('done');
+    expect(came).toEqual(Array.from({ length: 100 }, (_, i) => ({ i })));
+    expect([writes, carrier.writableCorked]).toEqual([1, 0]);
+    server.close();
   });
 });

@@ -68,8 +68,10 @@ interface HostSlot {
 
 /** Ends of jobs that are kept for a coordinator that is restarted. */
 const OUTCOMES = 100;
+/** What waits for the coordinator before the hosts are held back. It serves all its connections in turn, each with all that
+ * has come: few enough that on a busy machine others do not wait for seconds. */
 const BACKLOG_BYTES = 8 << 20;
-const BACKLOG_MESSAGES = 4_000;
+const BACKLOG_MESSAGES = 1_000;
 
 /** A node: joins a cluster, runs the hosts it is told to, leaves after everything has been given away. */
 export class Agent {
@@ -370,7 +372,7 @@ export class Agent {
       if (this.#valve) clearInterval(this.#valve);
       this.#valve = null;
       for (const slot of this.#slots.values()) if (!this.#held.has(slot.spawn.job)) slot.process?.resume();
-    }, 100);
+    }, 50);
   }
 
   async #lost(error: DmiError): Promise<void> {

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import type { Duplex } from 'node:stream';
 import type { GenericSchema } from 'valibot';
 import type { WebSocket } from 'ws';
 import { MAX_MESSAGE, VERSION, WIRE_VERSION } from '../constants.js';
@@ -35,13 +36,14 @@ export interface AcceptOptions {
 }
 
 /**
- * The coordinator's side of the handshake (wire/handshake.ts).
+ * The coordinator's side of the handshake (wire/handshake.ts). `carrier`: what the WebSocket runs over.
  * @returns null if this coordinator does not lead: the peer has been told who does
  * @throws DmiError saying why the peer was refused; it has been told, and the connection is closed
  */
-export function accept(socket: WebSocket, options: AcceptOptions): Promise<Accepted | null> {
+export function accept(socket: WebSocket, carrier: Duplex, options: AcceptOptions): Promise<Accepted | null> {
   return new Promise((resolve, reject) => {
     const peer = new Peer<object>(socket, error => fail(error));
+    peer.carrier = carrier;
     let settled = false;
     const fail = (error: DmiError) => {
       if (settled) return options.onBad(error);

@@ -187,7 +187,7 @@ export class Coordinator {
     const entrance = this.#entrance;
     const onBad = (error: DmiError) => this.#log.warn({ code: error.code }, `closed a connection: ${error.message}`);
     try {
-      const accepted = await accept(socket, {
+      const accepted = await accept(socket, from, {
         token: this.options.token ?? null,
         reign: () => this.#place(),
         onBad,

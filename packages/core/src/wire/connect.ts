@@ -77,6 +77,9 @@ export async function connect(options: ConnectOptions): Promise<Connected> {
     let settled = false;
     let failed = false;
     const peer = new Peer<object>(socket, error => fail(reachable(address, error)));
+    socket.on('upgrade', response => {
+      peer.carrier = response.socket;
+    });
     const timer = setTimeout(
       () => fail(new DmiError('timeout', `${address} did not answer within ${CONNECT_MS / 1000} s`)),
       CONNECT_MS,

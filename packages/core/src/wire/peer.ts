@@ -1,3 +1,4 @@
+import type { Duplex } from 'node:stream';
 import type { GenericSchema, InferOutput } from 'valibot';
 import type { RawData, WebSocket } from 'ws';
 import { asDmiError, type DmiError } from '../errors.js';
@@ -13,6 +14,8 @@ export const CLOSE = { malformed: 4000, refused: 4001, replaced: 4002, bye: 4003
 export class Peer<Out extends object> {
   #receive: ((bytes: Buffer) => void) | null = null;
   #held: Buffer[] = [];
+  #carrier: Duplex | null = null;
+  #corked = false;
   /** When the last message arrived, ms of performance.now(). */
   lastHeard = performance.now();
 
@@ -40,13 +43,32 @@ export class Peer<Out extends object> {
     return this.socket.readyState === this.socket.OPEN;
   }
 
+  /** What the WebSocket runs over, once it is known: then all that is sent in one go goes out in one write. */
+  set carrier(stream: Duplex) {
+    this.#carrier = stream;
+  }
+
   send(message: Out): void {
-    if (this.open) this.socket.send(encode(message));
+    this.sendEncoded(encode(message));
   }
 
   /** A message that has been through `encode`. */
   sendEncoded(message: Uint8Array): void {
-    if (this.open) this.socket.send(message);
+    if (!this.open) return;
+    this.#cork();
+    this.socket.send(message);
+  }
+
+  // A write to a socket costs many times what it costs to make a message, and news comes by the hundred.
+  #cork(): void {
+    const carrier = this.#carrier;
+    if (!carrier || this.#corked) return;
+    this.#corked = true;
+    carrier.cork();
+    process.nextTick(() => {
+      this.#corked = false;
+      carrier.uncork();
+    });
   }
 
   /** From now on (messages that waited included) every message goes to `handler`. Errors it throws close the connection. */
