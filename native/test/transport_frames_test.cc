@@ -1,9 +1,12 @@
 // What the transport promises about frames between members that behave.
-#include <sys/socket.h>
+#include <sys/eventfd.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <random>
+#include <set>
 
 #include "transport_peers.h"
 
@@ -162,21 +165,38 @@ TEST(TransportFrames, QuietIsToldWhenAllIsAcknowledged) {
   EXPECT_EQ(seen, 10u);
 }
 
+double processor_seconds() {
+  rusage u;
+  getrusage(RUSAGE_SELF, &u);
+  return static_cast<double>(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + static_cast<double>(u.ru_utime.tv_usec + u.ru_stime.tv_usec) * 1e-6;
+}
+
+std::set<int> eventfds() {
+  std::set<int> found;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    std::error_code gone;
+    if (std::filesystem::read_symlink(entry.path(), gone).string().find("[eventfd]") != std::string::npos)
+      found.insert(std::stoi(entry.path().filename()));
+  }
+  return found;
+}
+
 TEST(TransportFrames, AnIdleTransportUsesNoProcessorTime) {
+  const auto others = eventfds();
   Node a(1), b(2);
   a.meet(b);
   a.send(2, make_frame("x"));
   ASSERT_TRUE(eventually([&] { return b.count() == 1; }));
   std::this_thread::sleep_for(std::chrono::milliseconds(1500));
-  rusage before, after;
-  getrusage(RUSAGE_SELF, &before);
+  // Whoever wakes a transport's thread may lose the processor in the middle of it: the thread has done what there was to do when
+  // the event comes.
+  int late = 0;
+  for (const int fd : eventfds())
+    if (!others.count(fd) && eventfd_write(fd, 1) == 0) late++;
+  EXPECT_EQ(late, 2);
+  const double before = processor_seconds();
   std::this_thread::sleep_for(std::chrono::seconds(2));
-  getrusage(RUSAGE_SELF, &after);
-  const auto used = [](const rusage& u) {
-    return static_cast<double>(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
-           static_cast<double>(u.ru_utime.tv_usec + u.ru_stime.tv_usec) * 1e-6;
-  };
-  EXPECT_LT(used(after) - used(before), 0.02) << "more than 1 % of a core";
+  EXPECT_LT(processor_seconds() - before, 0.02) << "more than 1 % of a core";
 }
 
 TEST(TransportStreams, HandOverABlockingAuthenticatedConnection) {

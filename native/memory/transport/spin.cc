@@ -51,7 +51,7 @@ bool Transport::poll(int spin_us) {
     worked |= look_at_rings();
     for (int i = 0; i < n; i++) {
       if (events[i].data.ptr == &hold_timer_) continue;
-      if (events[i].data.ptr)
+      if (events[i].data.ptr && events[i].data.ptr != &kick_fd_)
         worked |= service(*static_cast<Peer*>(events[i].data.ptr), events[i].events);
       else
         wake_parked();
@@ -102,6 +102,9 @@ bool Transport::serve(int timeout_ms) {
     rings_awake();
   }
   flush_held();
+  // A kick is noticed by kicked_, and may be dealt with before its event is written, which then is still to be read.
+  for (int i = 0; i < n; i++)
+    if (events[i].data.ptr == &kick_fd_) kicked_ = true;
   const bool others = others_poll();
   if ((n > 0 || data) && others) {
     serving_ = false;
@@ -109,7 +112,7 @@ bool Transport::serve(int timeout_ms) {
   }
   bool worked = !others && look_at_rings(), met = false;
   for (int i = 0; i < n; i++) {
-    if (!events[i].data.ptr || events[i].data.ptr == &hold_timer_) continue;
+    if (!events[i].data.ptr || events[i].data.ptr == &hold_timer_ || events[i].data.ptr == &kick_fd_) continue;
     met = true;
     worked |= service(*static_cast<Peer*>(events[i].data.ptr), events[i].events);
   }

@@ -39,11 +39,12 @@ Transport::Transport(TransportConfig config, FrameHandler& handler, TransportEve
                   },
                   [this](MemberId m, RefuseCode code, std::string why) { on_failed(m, code, std::move(why)); },
                   [this](int level, std::string line) { log(level, line); }}) {
-  // Both mean "work for the communication thread": a null pointer instead of a peer.
+  // Both mean "work for the communication thread".
   epoll_event event{};
   event.events = EPOLLIN;
-  event.data.ptr = nullptr;
+  event.data.ptr = &kick_fd_;
   epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, kick_fd_.get(), &event);
+  event.data.ptr = nullptr;
   epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, connector_.epoll(), &event);
   // Whoever waits in epoll flushes what is held first thing when it comes back; so the timer need not be read, only noticed.
   event.events = EPOLLIN | EPOLLET;
