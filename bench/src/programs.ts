@@ -50,6 +50,13 @@ export function guest(options: readonly string[], name: string, ...args: string[
   return measure(process.execPath, [cli, 'run', ...options, '--', program, ...args], 300);
 }
 
+/** The same, with nodes that talk over TCP though they are on one machine. */
+export function guestOverTcp(options: readonly string[], name: string, ...args: string[]): Promise<Measurement[]> {
+  const cli = [process.execPath, `${root}packages/cli/bin/dmi.js`];
+  const program = `${root}bench/guests/build/${name}`;
+  return measure('env', ['DMI_SHARED_MEMORY=0', ...cli, 'run', ...options, '--', program, ...args], 300);
+}
+
 /** A program of bench/typescript on an embedded cluster. */
 export function typescript(options: readonly string[], name: string): Promise<Measurement[]> {
   const cli = `${root}packages/cli/bin/dmi.js`;

@@ -1,6 +1,6 @@
 import { measureDrain } from './drain.js';
 import { besideMpi } from './peers.js';
-import { Baselines, guest, native } from './programs.js';
+import { Baselines, guest, guestOverTcp, native } from './programs.js';
 import { compare, type Measurement, type Result } from './result.js';
 import { measureScale } from './scale/scale.js';
 import { typescriptSuite } from './typescript.js';
@@ -60,7 +60,7 @@ async function memory(): Promise<Result[]> {
   const ours = [
     ...(await native('memory_bench', '--json')),
     ...(await native('directory_memory')),
-    ...(await guest([...TWO_NODES, '-n', '32'], 'barrier')),
+    ...(await guestOverTcp([...TWO_NODES, '-n', '32'], 'barrier')),
     ...(await guest([...ONE_NODE, '-n', '128'], 'barrier')),
   ];
   const beside = against(pairs, new Baselines(baselines));

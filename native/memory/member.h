@@ -152,7 +152,7 @@ struct MemberConfig {
   int64_t pool = 256ll << 20; // bytes
   double peer_timeout = 30;   // seconds
   int spin_us = 50;           // how long poll()ing waiters spin after traffic before they block
-  std::optional<bool> share;  // memory with members on this machine, for what is said to them; unset: if DMI_SHARED_MEMORY=1
+  std::optional<bool> share;  // memory with members on this machine, for what is said to them; unset: unless DMI_SHARED_MEMORY=0
 };
 
 class Member {

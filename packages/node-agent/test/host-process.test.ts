@@ -44,6 +44,18 @@ describe('HostProcess', () => {
     expect(exit).toEqual({ code: 3, signal: null, detail: 'last words' });
   });
 
+  it('passes settings of hosts on, and nothing else of its environment', async () => {
+    process.env.DMI_SHARED_MEMORY = '0';
+    process.env.DMI_HOST_MOVES = 'stream';
+    process.env.DMI_TOKEN = 'secret';
+    try {
+      const { exit } = await play('tells', says([], 'env | grep ^DMI_ | sort >&2; exit 0'));
+      expect(exit.detail.split('; ')).toEqual(['DMI_HOST_MOVES=stream', 'DMI_SHARED_MEMORY=0']);
+    } finally {
+      for (const name of ['DMI_SHARED_MEMORY', 'DMI_HOST_MOVES', 'DMI_TOKEN']) delete process.env[name];
+    }
+  });
+
   it('ends a host that breaks the protocol, and says how', async () => {
     const { heard, exit } = await play('lies', says([{ t: 'started', thread: 'me', movable: true }], 'sleep 30'));
     expect(heard).toEqual([]);
