@@ -29,7 +29,13 @@ namespace {
 
 constexpr int64_t kHandOver = 100'000;                       // ns
 constexpr int64_t kCalm = 10 * kMillisecond, kLongestCalm = 160 * kMillisecond;
-constexpr int64_t kLostCore = 100'000;                       // ns
+// How long the communication thread looks out for more, and what it takes for the loss of its core, ns. Through sockets an answer to
+// an answer takes no longer, and whoever waits for this core, perhaps to give it, waits no longer either. Through memory much comes in
+// small pieces, and waking somebody for each takes longer than copying it.
+struct Patience {
+  int64_t look_out, lost_core;
+};
+constexpr Patience kWithSockets{20'000, 30'000}, kWithMemory{50'000, 100'000};
 constexpr unsigned kLookAround = 4;                          // of so many looks for data one is at all sockets,
 constexpr unsigned kLookUp = 32;                             // or of so many when data comes through memory
 
@@ -163,7 +169,9 @@ void Transport::rings_awake() {
 // Where there was traffic there is often more at once: looks out for it before sleeping, unless somebody else wants the
 // core.
 void Transport::spin_on() {
-  int64_t last = now_ns(), deadline = last + int64_t{config_.spin_us} * 1000;
+  const Patience& p = ringed_end_.load(std::memory_order_relaxed) > 0 ? kWithMemory : kWithSockets;
+  const int64_t patience = std::min(int64_t{config_.spin_us} * 1000, p.look_out);
+  int64_t last = now_ns(), deadline = last + patience;
   if (last < contended_until_) return;
   for (unsigned turn = 1; serving_ && !kicked_.load(std::memory_order_relaxed); turn++) {
     const unsigned every = hot_.load(std::memory_order_relaxed) ? kLookAround : kLookUp;
@@ -171,8 +179,8 @@ void Transport::spin_on() {
     const int64_t now = now_ns();
     if (now >= next_tick_) return;
     if (worked) {
-      deadline = now + int64_t{config_.spin_us} * 1000;
-    } else if (now - last > kLostCore) {
+      deadline = now + patience;
+    } else if (now - last > p.lost_core) {
       // Nothing was done in that time: others had the core, and what is spun away here is taken from them. Shorter absences
       // are those of threads that look after something, like this one.
       calm_ = last - contended_until_ < calm_ ? std::min(2 * calm_, kLongestCalm) : kCalm;
