@@ -46,6 +46,7 @@ export interface Fault extends Message {
 }
 export interface Report extends Message {
   threads: { thread: string; state: string; regions: [number, number][]; pinned: string | null }[];
+  memory: { bytesSent: number; bytesReceived: number };
 }
 
 export interface JobOptions {
