@@ -22,7 +22,7 @@ Layout layout_of(const AddressSpace& space, const std::vector<OfferedFile>& know
   for (const auto& [start, a] : space.areas()) {
     Mapping m{start, a.end, a.prot, 0, a.offset};
     if (a.file) {
-      auto it = std::find_if(l.files.begin(), l.files.end(), [&](const OfferedFile& f) { return f.path == a.file->path; });
+      auto it = std::find_if(l.files.begin(), l.files.end(), [&path = a.file->path](const OfferedFile& f) { return f.path == path; });
       if (it == l.files.end()) it = l.files.insert(it, {a.file->path, known.empty() ? a.file->hash : "", a.file->size, a.file->real});
       m.file = static_cast<uint32_t>(it - l.files.begin()) + 1;
     }

@@ -108,7 +108,9 @@ void Moves::receive(int fd, memory::MemberId from) {
     struct End { Moves& m; uint64_t& id; ~End() { if (id) m.settle(id, false); } } end{*this, id};
     try {
       if (!visit.admitted || host.departure().asked()) throw Error("refused", "it is leaving the job");
-      if (stream.receive(body) != MoveMessage::Offer) throw Error("refused", "a move began with something else than an offer");
+      const MoveMessage first = stream.receive(body);
+      if (first == MoveMessage::Abort) return;  // the thread has ended, or cannot move
+      if (first != MoveMessage::Offer) throw Error("refused", "a move began with something else than an offer");
       if (!take_in(stream, body, *g, begin, admission_, bytes)) return;  // called off
     } catch (const Error& e) {
       if (e.code == "unreachable") throw;

@@ -276,12 +276,10 @@ MoveOutcome Moves::send(ThreadKey thread, memory::MemberId to, bool self, Left& 
     paused = false;
     o.pause += monotonic_seconds() - paused_at;
   };
-  bool offered = false;
   try {
     pause();
     move.describe();
     if (!self) go_on();
-    offered = true;
     move.offer();
     if (!self) {
       if (g->space.mapped_bytes() >= kLiveFrom) move.send_live();
@@ -302,7 +300,7 @@ MoveOutcome Moves::send(ThreadKey thread, memory::MemberId to, bool self, Left& 
   } catch (const Error& e) {
     if (!complete || !runs_there(move.id, to, thread_name(thread), e.what())) {
       if (complete) stay(*g);
-      else if (offered) call_off(move.stream);
+      else call_off(move.stream);
       if (paused) {
         g->why_stayed = e.what();
         go_on();

@@ -15,8 +15,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <condition_variable>
 #include <mutex>
-#include <semaphore>
 #include <thread>
 
 #include "error.h"
@@ -33,18 +33,27 @@ constexpr uint64_t kTwoFrom = 4 << 20;    // bytes from which two threads share 
 constexpr int kUserModeOnly = 1;          // UFFD_USER_MODE_ONLY
 
 // More threads that copy than there are cores only push each other's pieces out of the caches: large runs wait for their turn.
-std::counting_semaphore<>& turns() {
-  static std::counting_semaphore<> all(std::max(1u, std::thread::hardware_concurrency()));
-  return all;
-}
-
-struct Turn {
-  explicit Turn(bool wait) : mine(wait ? (turns().acquire(), true) : turns().try_acquire()) {}
+class Turn {
+ public:
+  explicit Turn(bool wait) {
+    std::unique_lock hold(mutex_);
+    if (wait) freed_.wait(hold, [] { return left_ > 0; });
+    mine = left_ > 0;
+    if (mine) left_--;
+  }
   ~Turn() {
-    if (mine) turns().release();
+    if (!mine) return;
+    std::lock_guard hold(mutex_);
+    left_++;
+    freed_.notify_one();
   }
   Turn(const Turn&) = delete;
-  const bool mine;
+  bool mine;
+
+ private:
+  static inline std::mutex mutex_;
+  static inline std::condition_variable freed_;
+  static inline unsigned left_ = std::max(1u, std::thread::hardware_concurrency());
 };
 
 // New pages put into a range as a whole: unlike a page that is touched, they are not cleared first. While it exists nobody else may
