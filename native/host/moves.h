@@ -4,7 +4,7 @@
 //   connect ("move"), pause the thread, look at it, let it run
 //   offer: identity, extents, mappings, files ->
 //                                            <- accept (which files it has) | refuse (code, sentence)
-//   pages while it runs, several rounds   ->    read straight into place
+//   pages while it runs, several rounds   ->    read straight into place, or unpacked into it
 //     (or where they are, on one machine    ->    copied from the source's memory
 //                                            <- taken: all but these)
 //   pause the thread

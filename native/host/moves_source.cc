@@ -9,6 +9,7 @@
 #include <optional>
 #include <thread>
 
+#include "admission.h"
 #include "dirty_pages.h"
 #include "fault_point.h"
 #include "guest_wire.h"
@@ -312,6 +313,9 @@ MoveOutcome Moves::send(ThreadKey thread, memory::MemberId to, bool self, Left& 
   for (int s : {1, 2}) host.output().take(g->key, s);
   o.ok = true;
   o.bytes = move.bytes;
+  if (move.stream.compressed() > 0)
+    host.control().log(30, "thread " + thread_name(thread) + ": " + size_text(move.bytes) + " of pages went to " + move.to + " as " +
+                               size_text(move.stream.page_bytes()) + " (lz4)");
   o.pause += monotonic_seconds() - paused_at;
   o.seconds = monotonic_seconds() - begin;
   gone = {g, std::move(move.dirty)};

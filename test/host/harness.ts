@@ -66,6 +66,10 @@ export interface JobOptions {
   memory?: number;
   /** 'stream': pages go through sockets though all hosts are on one machine. */
   moves?: 'stream';
+  /** Whether pages that go through sockets are compressed, or where that pays; by default never. */
+  compress?: 'always' | 'auto';
+  /** The machine that it runs on, where that is not this one (scripts/src/network.ts). */
+  machine?: { address: string; on: (command: readonly string[]) => [string, ...string[]] };
 }
 
 /** What a host answers with when it was expected to say something else, or died. */
@@ -73,6 +77,7 @@ class HostError extends Error {}
 
 export class Host {
   readonly child: ChildProcess;
+  readonly address: string;
   readonly log: Message[] = [];
   stderr = '';
   exit: { code: number | null; signal: NodeJS.Signals | null } | null = null;
@@ -82,16 +87,19 @@ export class Host {
 
   constructor(
     readonly member: number,
-    { fault, without, memory, moves }: JobOptions = {},
+    { fault, without, memory, moves, compress, machine }: JobOptions = {},
   ) {
     const env = {
       ...process.env,
       ...(fault ? { DMI_FAULT: fault } : {}),
       ...(without ? { DMI_HOST_WITHOUT: without } : {}),
       ...(moves ? { DMI_HOST_MOVES: moves } : {}),
+      ...(compress ? { DMI_HOST_COMPRESS: compress } : {}),
       ...(memory ? { DMI_HOST_MEMORY: `${memory}` } : {}),
     };
-    this.child = spawn(HOST, [], { stdio: ['ignore', 'ignore', 'pipe', 'pipe'], env });
+    const [command, ...args] = machine?.on([HOST]) ?? [HOST];
+    this.address = machine?.address ?? '127.0.0.1';
+    this.child = spawn(command, args, { stdio: ['ignore', 'ignore', 'pipe', 'pipe'], env });
     this.child.stderr?.setEncoding('utf8').on('data', text => {
       this.stderr += text;
     });
@@ -217,7 +225,7 @@ export class Job {
     const members = job.hosts.map((h, i) => ({
       id: h.member,
       state: 'active',
-      host: '127.0.0.1',
+      host: h.address,
       port: ports[i],
       cores: 2,
       pool: 1 << 26,
@@ -241,7 +249,7 @@ export class Job {
       member: h.member,
       node: `n${h.member}`,
       lite: false,
-      bind: '127.0.0.1',
+      bind: h.address,
       program: this.program,
       hash: '',
       files: o.files ?? [],

@@ -1,5 +1,6 @@
 // Writes the committed corpus again, after a change of a wire format: fuzz_corpus native/test (build target fuzz_corpus).
 #include <elf.h>
+#include <lz4.h>
 
 #include <filesystem>
 #include <fstream>
@@ -113,6 +114,16 @@ void move_wire() {
   frame(MoveMessage::Pages, {});
   stream.num(uint32_t{1}), stream.num(uint64_t{0x2000'0000'0000}), stream.num(uint64_t{4096});
   for (int i = 0; i < 512; i++) stream.num(uint64_t{7});
+  stream.num(uint32_t{0});
+  frame(MoveMessage::Pages, {});
+  // In pieces: a plain one, and one that unpacks to a page of one byte over and over.
+  stream.num(uint32_t{1u << 31 | 1}), stream.num(uint64_t{0x2000'0000'0000}), stream.num(uint64_t{8192});
+  stream.num(uint32_t{4096}), stream.num(uint32_t{0});
+  for (int i = 0; i < 512; i++) stream.num(uint64_t{7});
+  std::vector<char> page(4096, 7), packed(4096);
+  const int n = LZ4_compress_default(page.data(), packed.data(), 4096, 4096);
+  stream.num(uint32_t{4096}), stream.num(static_cast<uint32_t>(n));
+  for (int i = 0; i < n; i++) stream.num(static_cast<uint8_t>(packed[static_cast<size_t>(i)]));
   stream.num(uint32_t{0});
   frame(MoveMessage::Look, {});
   stream.num(uint32_t{2}), stream.num(uint64_t{0x2000'0000'0000}), stream.num(uint64_t{4096}), stream.num(uint64_t{0x2000'0001'0000}), stream.num(uint64_t{8192});
