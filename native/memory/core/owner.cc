@@ -244,7 +244,8 @@ bool EngineImpl::serve(Requested& r, const PagePart& part, Bytes mine) {
     return true;
   }
   if (index_of(part.key) >= static_cast<uint64_t>(map->page_count) || part.off > static_cast<uint64_t>(map->page_size) ||
-      part.len > static_cast<uint64_t>(map->page_size) - part.off || (m.kind == OpKind::Fad && part.len != 8)) {
+      part.len > static_cast<uint64_t>(map->page_size) - part.off || (m.kind == OpKind::Fad && part.len != 8) ||
+      m.out_size > kFunctionData) {
     answer_error(m.requester, m.op, part.index, EFAULT);
     return true;
   }

@@ -101,8 +101,8 @@ bool EngineImpl::start(Op* op) {
       if (m->index_of(off) != m->index_of(off + static_cast<uint64_t>(size) - 1))
         return refuse(EINVAL, text("0x%llx + %lld crosses a page border (pages of %lld bytes): read-modify-writes stay within one page",
                                    static_cast<unsigned long long>(op->addr), static_cast<long long>(size), static_cast<long long>(m->page_size)));
-      if (op->in_size < 0 || op->out_size < 0 || op->in_size > (1ll << 31) || op->out_size > (1ll << 31))
-        return refuse(EINVAL, "the sizes of a function's argument and result must be 0 to 2 GiB");
+      if (op->in_size < 0 || op->out_size < 0 || op->in_size > kFunctionData || op->out_size > kFunctionData)
+        return refuse(EINVAL, "the sizes of a function's argument and result must be 0 to 64 MiB");
       begin_page_op(op);
       return true;
     }

@@ -25,6 +25,7 @@ constexpr uint32_t kMaxMapping = (1u << 23) - 1;  // so that a GlobalAddr stays 
 // The root page: a mapping that every member knows from the start and that never ends (DMI_ROOT_ADDRESS in gate/gate.h).
 constexpr uint32_t kRootMapping = 1;
 constexpr int64_t kRootPageSize = 4096;
+constexpr int64_t kFunctionData = 64ll << 20;   // bytes of a function's argument, or of its result, at most: the owner makes room for them
 
 inline bool possible(PageKey key) { return key >> kOffsetBits != 0 && key >> kOffsetBits <= kMaxMapping; }
 
