@@ -21,100 +21,19 @@
 #include <cstdlib>
 #include <cstring>
 #include <functional>
-#include <limits>
 #include <set>
 #include <string>
 #include <thread>
 
+#include "bench_member.h"
 #include "measure.h"
 #include "memory/member.h"
-#include "memory/transport/lock.h"
 
 namespace {
 using namespace dmi::memory;
+using namespace dmi::bench::member;
 using dmi::bench::median;
 using dmi::bench::now_ns;
-using dmi::memory::transport::futex_wait;
-using dmi::memory::transport::futex_wake;
-
-[[noreturn]] void die(const std::string& what) {
-  std::fprintf(stderr, "memory_bench: %s\n", what.c_str());
-  std::exit(1);
-}
-
-// ---- operations, with the waiting of an idle worker: poll, then sleep -------------------------------------------------
-struct Slot {
-  Op op;
-  Piece piece{};
-  std::atomic<uint32_t> done{0};
-};
-std::atomic<uint32_t> completions{0}, sleepers{0};
-
-void on_done(Op* op) {
-  auto* slot = static_cast<Slot*>(op->user);
-  slot->done.store(1, std::memory_order_release);
-  completions.fetch_add(1);
-  if (sleepers.load() > 0) futex_wake(completions, std::numeric_limits<int>::max());
-}
-
-void wait(Member& m, Slot& slot) {
-  while (!slot.done.load(std::memory_order_acquire)) {
-    const auto seen = completions.load(std::memory_order_acquire);
-    if (slot.done.load(std::memory_order_acquire)) break;
-    if (m.poll(50)) continue;
-    sleepers.fetch_add(1);
-    if (!slot.done.load(std::memory_order_acquire)) futex_wait(completions, seen);
-    sleepers.fetch_sub(1);
-  }
-  if (slot.op.error) die(slot.op.message);
-}
-
-void start(Member& m, Slot& slot) {
-  slot.op.user = &slot;
-  slot.done.store(0, std::memory_order_relaxed);
-  if (m.submit(&slot.op)) slot.done.store(1, std::memory_order_relaxed);
-}
-void run(Member& m, Slot& slot) {
-  start(m, slot);
-  m.flush();
-  wait(m, slot);
-}
-void access(Slot& slot, OpKind kind, Mode mode, GlobalAddr addr, void* data, int64_t size) {
-  slot.op = Op{};
-  slot.op.kind = kind;
-  slot.op.mode = mode;
-  slot.piece = {addr, size, static_cast<std::byte*>(data)};
-  slot.op.pieces = {&slot.piece, 1};
-}
-void fad(Slot& slot, GlobalAddr addr) {
-  slot.op = Op{};
-  slot.op.kind = OpKind::Fad;
-  slot.op.mode = Mode::Put;
-  slot.op.addr = addr;
-  slot.op.size = 8;
-  slot.op.value = 1;
-}
-void sync(Member& m, OpKind kind, GlobalAddr addr, ThreadKey thread) {
-  Slot slot;
-  slot.op.kind = kind;
-  slot.op.addr = addr;
-  slot.op.thread = thread;
-  run(m, slot);
-}
-GlobalAddr mmap(Member& m, int64_t page_size, int64_t count) {
-  Slot slot;
-  slot.op.kind = OpKind::Mmap;
-  slot.op.size = page_size;
-  slot.op.value = count;
-  run(m, slot);
-  return slot.op.value;
-}
-void own(Member& m, GlobalAddr addr, int64_t size) {
-  std::vector<std::byte> data(static_cast<size_t>(size), std::byte{1});
-  Slot slot;
-  access(slot, OpKind::Write, Mode::Exclusive, addr, data.data(), size);
-  run(m, slot);
-}
 
 // ---- two processes ------------------------------------------------------------------------------------------------
 struct Command {
@@ -122,23 +41,6 @@ struct Command {
   int64_t addr, size;
 };
 
-std::atomic<bool> ending{false};  // peers leave in any order
-
-std::unique_ptr<Member> start_member(MemberId id, bool share) {
-  MemberConfig config;
-  config.job = "bench";
-  config.key = "0123456789abcdef0123456789abcdef";
-  config.build = "bench";
-  config.self = id;
-  config.pool = 1ll << 30;
-  config.share = share;
-  MemberCallbacks callbacks;
-  callbacks.done = on_done;
-  callbacks.log = [](int level, std::string_view line) {
-    if (level >= 40 && !ending.load()) std::fprintf(stderr, "memory_bench: %.*s\n", static_cast<int>(line.size()), line.data());
-  };
-  return Member::start(config, callbacks);
-}
 void meet(Member& m, uint16_t port1, uint16_t port2) {
   ViewChange view;
   view.epoch = 1;
@@ -147,17 +49,6 @@ void meet(Member& m, uint16_t port1, uint16_t port2) {
                   {2, MemberState::Active, "127.0.0.1", port2, 1, 1ll << 30, "two"}};
   view.shards = {{0, kShards / 2, 1}, {kShards / 2, kShards / 2, 2}};
   m.apply(view);
-}
-
-void transfer(int fd, void* data, size_t size, bool out) {
-  auto* at = static_cast<char*>(data);
-  while (size > 0) {
-    const ssize_t n = out ? write(fd, at, size) : read(fd, at, size);
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) std::exit(1);
-    at += n;
-    size -= static_cast<size_t>(n);
-  }
 }
 
 [[noreturn]] void child(int pipe, bool share) {

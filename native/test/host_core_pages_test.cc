@@ -42,7 +42,7 @@ TEST_F(WatchedPages, AreSeenAsTheyAre) {
   EXPECT_EQ(numbers(populated), there);
 
   DirtyPages dirty({{kBase, kPages * kPage}});
-  if (!dirty.watching()) GTEST_SKIP() << dirty.why_not();
+  if (!dirty.watching()) GTEST_SKIP() << "this kernel cannot watch pages being written, so threads stand still while they move and there is nothing to test: " << dirty.why_not();
   std::vector<host::Run> taken;
   dirty.take(kBase, kBase + kPages * kPage, taken);
   EXPECT_EQ(numbers(taken), there) << "all count as written at first";
@@ -68,7 +68,7 @@ TEST_F(WatchedPages, WhereNobodyWatchesAllCountAsWritten) {
   constexpr uint64_t kHalf = kPages / 2;
   for (uint64_t page = 0; page < kPages; page += 2) write(page);
   DirtyPages dirty({{kBase, kHalf * kPage}});
-  if (!dirty.watching()) GTEST_SKIP() << dirty.why_not();
+  if (!dirty.watching()) GTEST_SKIP() << "this kernel cannot watch pages being written, so threads stand still while they move and there is nothing to test: " << dirty.why_not();
   std::vector<host::Run> populated, written;
   dirty.take(kBase, kBase + kHalf * kPage, populated);
   populated.clear();

@@ -2,7 +2,8 @@
 //
 //   engine.cc      entry points, the way of a message in and out (batches, frames to ourselves, views from the future)
 //   requester.cc   an operation is split into pages and sent to where they are; answers come together
-//   owner.cc       what an owner does with its pages: reads, writes, acknowledgements, hand-over
+//   owner.cc       what an owner does with its pages: reads, writes, acknowledgements, functions
+//   ownership.cc   how a page comes to a member and leaves it
 //   sharer.cc      what a sharer does with its copies: fetch, invalidate, stage, commit, watch
 //   directory.cc   what a home does: first touch, forwarding, serialising transfers
 //   mappings.cc    the mapping authority, and what everybody knows of mappings
@@ -242,12 +243,7 @@ class EngineImpl final : public Engine {
   // ---- owner.cc
   void on(MemberId from, uint64_t epoch, PageReq& m, Bytes data);
   void on(MemberId from, uint64_t epoch, Pack& m, Bytes items);
-  void on(MemberId from, uint64_t epoch, Transfer& m, Bytes data);
-  void on(MemberId from, uint64_t epoch, PageMove& m, Bytes data);
-  void on(MemberId from, uint64_t epoch, Granted& m, Bytes data);
   void on(MemberId from, uint64_t epoch, Ack& m, Bytes data);
-  PageFrame* zeros(const Mapping& m, bool learned = false);
-  void become_owner(Page& p, PageFrame* frame, uint64_t ver, std::vector<Sharer> sharers);
   struct Requested;
   std::byte* sink_page(MemberId from, Bytes head, size_t body_size);
   bool serve_at_rest(Requested& r, const PagePart& part, Bytes data);
@@ -259,15 +255,22 @@ class EngineImpl final : public Engine {
   void write_page(Page& p, PageTask& task);
   void commit_write(Page& p);
   void start_function(Page& p);
-  void hand_over(Page& p, MemberId to);
   void answer(PageTask& t, int error, uint64_t ver = 0, Data data = {});
-  void reroute(PageTask& t, PageKey key, MemberId to);
-  void acquire(Page& p, MemberId from = kNoMember);
-  void forget_gone();
   PageWork& work(Page& p);
   void refresh(Page& p);                // sets what hot paths may do
   void tidy(Page& p);                   // p may be gone afterwards
   static uint32_t data_bytes(const PageReq& r, uint64_t len);
+
+  // ---- ownership.cc
+  void on(MemberId from, uint64_t epoch, Transfer& m, Bytes data);
+  void on(MemberId from, uint64_t epoch, PageMove& m, Bytes data);
+  void on(MemberId from, uint64_t epoch, Granted& m, Bytes data);
+  PageFrame* zeros(const Mapping& m, bool learned = false);
+  void become_owner(Page& p, PageFrame* frame, uint64_t ver, std::vector<Sharer> sharers);
+  void acquire(Page& p, MemberId from = kNoMember);
+  void hand_over(Page& p, MemberId to);
+  void reroute(PageTask& t, PageKey key, MemberId to);
+  void forget_gone();
 
   // ---- sharer.cc
   void on(MemberId from, uint64_t epoch, Invalidate& m, Bytes data);
