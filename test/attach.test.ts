@@ -1,14 +1,13 @@
 import { attach, type GlobalMemory, GlobalMemoryError } from '@dmi/global-memory';
-import { afterAll, afterEach, describe, expect, it } from 'vitest';
-import { Guests } from './cluster/guests.js';
+import { afterEach, describe, expect, it } from 'vitest';
+import { guestPrograms } from './cluster/guests.js';
 import { type Command, Processes } from './cluster/processes.js';
 
 // Node.js attached to the global memory of a job that runs under real agents and hosts (test/guests/attached.c).
 
-const guests = new Guests();
+const guests = guestPrograms();
 let cluster: Processes;
 afterEach(() => cluster?.stop());
-afterAll(() => guests.remove());
 
 interface Addresses {
   numbers: bigint;

@@ -1,20 +1,17 @@
 import { readFileSync } from 'node:fs';
-import { afterAll, afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import { goFile } from './cluster/go.js';
-import { Guests } from './cluster/guests.js';
+import { guestPrograms } from './cluster/guests.js';
 import { InProcess, type Running } from './cluster/in-process.js';
 import { running, until } from './cluster/processes.js';
 import { expectWhole } from './cluster/steps.js';
 
 // Many changes of the cluster at once, under real hosts.
 
-const guests = new Guests();
+const guests = guestPrograms();
 let cluster: InProcess;
 const go = goFile();
-afterEach(async () => {
-  await cluster?.stop();
-});
-afterAll(() => guests.remove());
+afterEach(() => cluster?.stop());
 
 const names = (prefix: string) => Array.from({ length: 10 }, (_, i) => `${prefix}${i}`);
 const even = (nodes: readonly string[], each: number) => Object.fromEntries(nodes.map(name => [name, each]));

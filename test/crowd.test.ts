@@ -1,16 +1,15 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, afterEach, describe, expect, it } from 'vitest';
-import { Guests } from './cluster/guests.js';
+import { afterEach, describe, expect, it } from 'vitest';
+import { guestPrograms } from './cluster/guests.js';
 import { Processes, until } from './cluster/processes.js';
 
 // Plenty of threads in one host, with real processes. DMI_SHORT_THREADS=100000 makes the whole experiment of short ones, of a minute.
 const SHORT = Number(process.env.DMI_SHORT_THREADS ?? 5_000);
 
-const guests = new Guests();
+const guests = guestPrograms();
 let cluster: Processes;
 afterEach(() => cluster?.stop());
-afterAll(() => guests.remove());
 
 const mappings = (pid: number): number => readFileSync(`/proc/${pid}/maps`, 'utf8').split('\n').length;
 const kibibytes = (pid: number): number =>

@@ -1,7 +1,7 @@
 import type { ThreadRow } from '@dmi/core';
-import { afterAll, afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import { goFile } from './cluster/go.js';
-import { Guests } from './cluster/guests.js';
+import { guestPrograms } from './cluster/guests.js';
 import { Processes, until } from './cluster/processes.js';
 import { expectWhole } from './cluster/steps.js';
 
@@ -10,13 +10,10 @@ import { expectWhole } from './cluster/steps.js';
 const THREADS = 64;
 /** More than a thread's pages from which it runs on while they go over. */
 const MIB = 5;
-const guests = new Guests();
+const guests = guestPrograms();
 let cluster: Processes;
 const go = goFile();
-afterEach(async () => {
-  await cluster?.stop();
-});
-afterAll(() => guests.remove());
+afterEach(() => cluster?.stop());
 
 describe('a drain of many threads', () => {
   it('moves every one of them once, counts them as they go, and loses nothing', async () => {

@@ -1,21 +1,18 @@
 import { writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { PlanRow, ThreadRow } from '@dmi/core';
-import { afterAll, afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import { goFile } from './cluster/go.js';
-import { Guests } from './cluster/guests.js';
+import { guestPrograms } from './cluster/guests.js';
 import { Processes, until } from './cluster/processes.js';
 import { expectWhole } from './cluster/steps.js';
 
 // Nodes join and leave under running programs: the real host, the real agents, a process each.
 
-const guests = new Guests();
+const guests = guestPrograms();
 let cluster: Processes;
 const go = goFile();
-afterEach(async () => {
-  await cluster?.stop();
-});
-afterAll(() => guests.remove());
+afterEach(() => cluster?.stop());
 
 function perNode(): Record<string, number> {
   const counts: Record<string, number> = {};

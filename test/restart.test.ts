@@ -1,20 +1,17 @@
 import { Client } from '@dmi/core';
-import { afterAll, afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import { goFile } from './cluster/go.js';
-import { Guests } from './cluster/guests.js';
+import { guestPrograms } from './cluster/guests.js';
 import { Processes, pause, until } from './cluster/processes.js';
 import { expectWhole } from './cluster/steps.js';
 import { Wire } from './cluster/wire.js';
 
 // The coordinator, or the way to it, is gone for a while under a running job.
 
-const guests = new Guests();
+const guests = guestPrograms();
 let cluster: Processes;
 const go = goFile();
-afterEach(async () => {
-  await cluster?.stop();
-});
-afterAll(() => guests.remove());
+afterEach(() => cluster?.stop());
 
 /** Asks the coordinator, over a connection of its own. */
 async function ask<T>(question: (client: Client) => Promise<T>): Promise<T> {

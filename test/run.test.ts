@@ -1,15 +1,14 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, afterEach, describe, expect, it } from 'vitest';
-import { Guests } from './cluster/guests.js';
+import { afterEach, describe, expect, it } from 'vitest';
+import { guestPrograms } from './cluster/guests.js';
 import { Processes, running, until } from './cluster/processes.js';
 
 // `dmi run` with the real host and real programs.
 
-const guests = new Guests();
+const guests = guestPrograms();
 let cluster: Processes;
 afterEach(() => cluster?.stop());
-afterAll(() => guests.remove());
 
 /** Lines by the rank they begin with, in the order they came. */
 function byRank(text: string, pattern: RegExp): Map<string, string[]> {

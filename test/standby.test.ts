@@ -1,8 +1,8 @@
 import { Client, findLeader } from '@dmi/core';
-import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ETCD, Etcd } from './cluster/etcd.js';
 import { goFile } from './cluster/go.js';
-import { Guests } from './cluster/guests.js';
+import { guestPrograms } from './cluster/guests.js';
 import { type Command, Processes, until } from './cluster/processes.js';
 import { expectWhole } from './cluster/steps.js';
 
@@ -11,7 +11,7 @@ import { expectWhole } from './cluster/steps.js';
 if (!ETCD) process.stderr.write('standby.test.ts is skipped: there is no etcd (apt-get install etcd-server)\n');
 
 const LEASE = 4;
-const guests = new Guests();
+const guests = guestPrograms();
 let etcd: Etcd;
 let cluster: Processes;
 let first: Command;
@@ -32,7 +32,6 @@ afterEach(async () => {
   await cluster?.stop();
   await etcd?.remove();
 });
-afterAll(() => guests.remove());
 
 /** What a coordinator has said, for when something is not so. */
 async function says(command: Command, what: string): Promise<void> {

@@ -42,19 +42,20 @@ export function program(command: string, args: readonly string[]): Promise<Measu
   return measure(command, args, 300);
 }
 
-/** A guest program of bench/guests on an embedded cluster, through the CLI as a user would start it. */
-export function guest(options: readonly string[], name: string, ...args: string[]): Promise<Measurement[]> {
-  const cli = `${root}packages/cli/bin/dmi.js`;
+/** What runs a guest program of bench/guests on an embedded cluster, through the CLI as a user would start it. */
+function guestCommand(options: readonly string[], name: string, args: readonly string[]): string[] {
   const program = `${root}bench/guests/build/${name}`;
   if (!existsSync(program)) throw new Error(`${program} is not built; run: npm run build`);
-  return measure(process.execPath, [cli, 'run', ...options, '--', program, ...args], 300);
+  return [process.execPath, `${root}packages/cli/bin/dmi.js`, 'run', ...options, '--', program, ...args];
+}
+
+export function guest(options: readonly string[], name: string, ...args: string[]): Promise<Measurement[]> {
+  return measure('env', guestCommand(options, name, args), 300);
 }
 
 /** The same, with nodes that talk over TCP though they are on one machine. */
 export function guestOverTcp(options: readonly string[], name: string, ...args: string[]): Promise<Measurement[]> {
-  const cli = [process.execPath, `${root}packages/cli/bin/dmi.js`];
-  const program = `${root}bench/guests/build/${name}`;
-  return measure('env', ['DMI_SHARED_MEMORY=0', ...cli, 'run', ...options, '--', program, ...args], 300);
+  return measure('env', ['DMI_SHARED_MEMORY=0', ...guestCommand(options, name, args)], 300);
 }
 
 /** A program of bench/typescript on an embedded cluster. */

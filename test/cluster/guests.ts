@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { afterAll } from 'vitest';
 
 export const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const DMICC = join(ROOT, 'native/build/bin/dmicc');
@@ -27,4 +28,11 @@ export class Guests {
   remove(): void {
     rmSync(this.dir, { recursive: true, force: true });
   }
+}
+
+/** To be called where a file of tests begins: what was built is removed after its last test. */
+export function guestPrograms(): Guests {
+  const guests = new Guests();
+  afterAll(() => guests.remove());
+  return guests;
 }

@@ -49,7 +49,7 @@ export class Peer<Out extends object> {
   }
 
   send(message: Out): void {
-    this.sendEncoded(encode(message));
+    if (this.open) this.sendEncoded(encode(message));
   }
 
   /** A message that has been through `encode`. */
