@@ -74,6 +74,32 @@ TEST(TransportCuts, APeerThatDiesAndDoesNotComeBackIsUnreachableAndSaidToBeSoAga
   EXPECT_TRUE(eventually([&] { return a.reports(2) >= 3; }));
 }
 
+TEST(TransportCuts, AConnectionThatKnewLessDoesNotMakeTheNextOnesWordsImpossible) {
+  std::atomic<uint64_t> received{0};
+  Sender sender(received);
+  constexpr uint64_t kFrames = 64;
+  for (uint64_t i = 0; i < kFrames; i++) sender.push(LinkKind::Engine, make_frame("x", std::string(256 << 10, 'z')));
+  const auto connect = [&](uint64_t peer_received, bool reads) {
+    int pair[2];
+    EXPECT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
+    Fd near(pair[0]), far(pair[1]), epoll(epoll_create1(EPOLL_CLOEXEC));
+    epoll_event event{};
+    EXPECT_EQ(epoll_ctl(epoll.get(), EPOLL_CTL_ADD, near.get(), &event), 0);
+    const bool possible = sender.attach(near.get(), epoll.get(), nullptr, peer_received);
+    std::vector<char> some(1 << 20);
+    do {
+      sender.unblock();
+      sender.flush();
+    } while (reads && recv(far.get(), some.data(), some.size(), 0) > 0);
+    sender.detach();
+    return possible;
+  };
+  EXPECT_TRUE(connect(0, true));    // all of it is received,
+  EXPECT_TRUE(connect(0, false));   // which an attempt under way since before does not know; and it ends early
+  EXPECT_TRUE(connect(kFrames, true));
+  EXPECT_TRUE(sender.empty());
+}
+
 TEST(TransportCuts, AFrameThatGoesSlowlyIsProgressBeforeAnythingIsAcknowledged) {
   int pair[2];
   ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);

@@ -94,32 +94,7 @@ TEST(TransportFrames, KeepersAreReleasedWhenThePeerHasThem) {
   EXPECT_TRUE(eventually([&] { return page.use_count() == 1; }));
 }
 
-TEST(TransportFrames, ManyThreadsManyMembersKeepOrderPerPair) {
-  constexpr int kMembers = 8, kThreads = 3, kEach = 400;
-  std::vector<std::unique_ptr<Node>> nodes;
-  for (int i = 0; i < kMembers; i++) nodes.push_back(std::make_unique<Node>(i + 1));
-  for (auto& n : nodes)
-    for (auto& other : nodes)
-      if (n != other) n->meet(*other);
-  std::vector<std::thread> threads;
-  for (int m = 0; m < kMembers; m++)
-    for (int t = 0; t < kThreads; t++)
-      threads.emplace_back([&, m, t] {
-        for (int i = 0; i < kEach; i++)
-          for (int to = 0; to < kMembers; to++)
-            if (to != m) nodes[m]->send(to + 1, make_frame(std::to_string(t) + " " + std::to_string(i)));
-      });
-  for (auto& t : threads) t.join();
-  for (auto& n : nodes) {
-    ASSERT_TRUE(eventually([&] { return n->count() == (kMembers - 1) * kThreads * kEach; }, 60));
-    std::map<std::pair<MemberId, int>, int> next;
-    for (const auto& frame : n->take()) {
-      int thread, number;
-      ASSERT_EQ(sscanf(frame.head.c_str(), "%d %d", &thread, &number), 2);
-      EXPECT_EQ((next[{frame.from, thread}]++), number);
-    }
-  }
-}
+TEST(TransportFrames, ManyThreadsManyMembersKeepOrderPerPair) { all_to_all(8, 400, false); }
 
 TEST(TransportFrames, AnswersAreFoundByAPollingCaller) {
   Node a(1), b(2);

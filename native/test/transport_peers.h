@@ -144,4 +144,32 @@ class Node : public FrameHandler {
   Transport transport_;
 };
 
+// Members that all connect to each other at once, while three threads of each send `each` frames to every other one.
+inline void all_to_all(int members, int each, bool share) {
+  constexpr int kThreads = 3;
+  std::vector<std::unique_ptr<Node>> nodes;
+  for (int i = 0; i < members; i++) nodes.push_back(std::make_unique<Node>(i + 1, 30, "secret", "job", share));
+  for (auto& n : nodes)
+    for (auto& other : nodes)
+      if (n != other) n->meet(*other);
+  std::vector<std::thread> threads;
+  for (int m = 0; m < members; m++)
+    for (int t = 0; t < kThreads; t++)
+      threads.emplace_back([&, m, t] {
+        for (int i = 0; i < each; i++)
+          for (int to = 0; to < members; to++)
+            if (to != m) nodes[static_cast<size_t>(m)]->send(to + 1, make_frame(std::to_string(t) + " " + std::to_string(i)));
+      });
+  for (auto& t : threads) t.join();
+  for (auto& n : nodes) {
+    ASSERT_TRUE(eventually([&] { return n->count() == static_cast<size_t>((members - 1) * kThreads * each); }, 60));
+    std::map<std::pair<MemberId, int>, int> next;
+    for (const auto& frame : n->take()) {
+      int thread, number;
+      ASSERT_EQ(sscanf(frame.head.c_str(), "%d %d", &thread, &number), 2);
+      EXPECT_EQ((next[{frame.from, thread}]++), number);
+    }
+  }
+}
+
 }  // namespace dmi::memory::transport

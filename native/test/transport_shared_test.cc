@@ -141,5 +141,9 @@ TEST(TransportShared, CountersThatMakeNoSenseAreNotBelieved) {
   munmap(raw, 4096);
 }
 
+TEST(TransportShared, ManyThreadsManyMembersKeepOrderPerPair) {
+  for (int round = 0; round < 10; round++) all_to_all(6, 60, true);  // what goes wrong here goes wrong while they connect
+}
+
 }  // namespace
 }  // namespace dmi::memory::transport

@@ -166,6 +166,7 @@ void Transport::on_connected(Fd fd, const Handshake::Peer& who, bool initiated) 
   }
   auto& p = *peer(who.member);
   if (p.gone) return;
+  connector_.abandon(p.id);  // others on their way have told what was received before this one
   {
     Peer::Receiving receiving(p);
     p.fd = std::move(fd);

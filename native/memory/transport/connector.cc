@@ -61,8 +61,13 @@ void Connector::connect(MemberId to, const std::string& host, uint16_t port, uin
   add(std::move(attempt));
 }
 
-void Connector::abandon(MemberId to) {
-  std::erase_if(attempts_, [&](const auto& entry) { return entry.second.to == to; });
+void Connector::abandon(MemberId member) {
+  std::erase_if(attempts_, [&](const auto& entry) {
+    const Attempt& attempt = entry.second;
+    const bool answered = attempt.to == kNoMember && attempt.handshake.told() && attempt.handshake.peer().member == member;
+    if (answered) unproven_--;
+    return answered || attempt.to == member;
+  });
 }
 
 bool Connector::connecting(MemberId to) const {

@@ -20,7 +20,7 @@ class Connector {
   static constexpr size_t kMaxUnproven = 64;
   static constexpr int64_t kHandshakeTime = 5'000'000'000;  // ns
 
-  // What the connector asks its owner. None of them may call back into the connector, except abandon() in incoming().
+  // What the connector asks its owner. None of them may call back into the connector, except abandon() in incoming() and connected().
   struct Owner {
     // An authentic peer wants a connection: accept() or refuse() it.
     std::function<void(Handshake&)> incoming;
@@ -36,7 +36,8 @@ class Connector {
   uint16_t port() const { return port_; }
 
   void connect(MemberId to, const std::string& host, uint16_t port, uint64_t received, bool share);
-  void abandon(MemberId to);
+  // Gives up connections to the member, and those from it that have been accepted and are not complete.
+  void abandon(MemberId member);
   bool connecting(MemberId to) const;
 
   // Handles what is ready and what is overdue, without waiting.

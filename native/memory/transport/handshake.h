@@ -70,6 +70,8 @@ class Handshake {
   void refuse(RefuseCode code, std::string_view text);
 
   const Peer& peer() const { return peer_; }
+  // Acceptor: has told a member what was received from it.
+  bool told() const { return peer_.service == "member" && (state_ == State::Done || expected_ == HandshakeType::Confirm); }
   void set_near(bool near) { peer_.near = near; }
   const std::string& error() const { return error_; }
   // Why the peer refused us, or we the peer; 0 when nobody did.

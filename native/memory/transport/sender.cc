@@ -129,7 +129,7 @@ int Sender::gather(iovec* pieces) {
       encode_link({entry.kind, static_cast<uint32_t>(entry.frame.head.size()), entry.body_size, entry.seq, received},
                   entry.link.data());
       ack_told_.store(received, std::memory_order_relaxed);
-      sent_seq_ = entry.seq;
+      sent_seq_ = std::max(sent_seq_, entry.seq);  // a connection that knew less may have begun further back
     }
     bool whole = true;
     const auto part = [&](const std::byte* data, size_t size) {
