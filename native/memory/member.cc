@@ -15,6 +15,7 @@
 #include <stdexcept>
 
 #include "core/engine.h"
+#include "core/frame_memory.h"
 #include "transport/transport.h"
 
 namespace dmi::memory {
@@ -67,6 +68,7 @@ class MemberImpl final : public Member, private transport::FrameHandler {
                     config_.spin_us,
                     config_.share.value_or(share_memory())},
                    *this, {callbacks_.unreachable, callbacks_.stream, callbacks_.log}) {
+    if (config_.share.value_or(share_memory())) FrameMemory::begin();
     transport_.start();
   }
 

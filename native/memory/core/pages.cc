@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "frame_memory.h"
 #include "page_work.h"
 
 namespace dmi::memory {
@@ -51,7 +52,7 @@ class SpareFrames {
   }
 
  private:
-  static constexpr int64_t kLeast = 64 << 10, kMost = 16 << 20;  // bytes, of one frame and of all
+  static constexpr int64_t kLeast = 64 << 10, kMost = 32 << 20;  // bytes, of one frame and of all
   struct Spare {
     void* memory = nullptr;
     int64_t size = 0;
@@ -64,16 +65,27 @@ SpareFrames spare_frames;
 
 }  // namespace
 
+namespace {
+void* large(size_t bytes) {
+  FrameMemory* shared = bytes >= FrameMemory::kLeast ? FrameMemory::get() : nullptr;
+  return shared ? shared->take(bytes) : nullptr;
+}
+}  // namespace
+
 PageFrame* PageFrame::make(int64_t size) {
-  void* p = std::calloc(1, sizeof(PageFrame) + static_cast<size_t>(size));
+  const size_t bytes = sizeof(PageFrame) + static_cast<size_t>(size);
+  void* p = large(bytes);
+  if (!p) p = std::calloc(1, bytes);
   if (!p) throw std::bad_alloc();
   auto* f = new (p) PageFrame;
   f->size = size;
   return f;
 }
 PageFrame* PageFrame::make_raw(int64_t size) {
+  const size_t bytes = sizeof(PageFrame) + static_cast<size_t>(size);
   void* p = spare_frames.take(size);
-  if (!p) p = std::malloc(sizeof(PageFrame) + static_cast<size_t>(size));
+  if (!p) p = large(bytes);
+  if (!p) p = std::malloc(bytes);
   if (!p) throw std::bad_alloc();
   auto* f = new (p) PageFrame;
   f->size = size;
@@ -83,7 +95,9 @@ void PageFrame::unref() noexcept {
   if (refs.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
   const auto bytes = size;
   this->~PageFrame();
-  if (!spare_frames.keep(this, bytes)) std::free(this);
+  if (spare_frames.keep(this, bytes)) return;
+  FrameMemory* shared = FrameMemory::get();
+  if (!shared || !shared->give_back(this, sizeof(PageFrame) + static_cast<size_t>(bytes))) std::free(this);
 }
 std::shared_ptr<const void> PageFrame::keep() {
   ref();

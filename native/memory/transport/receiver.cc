@@ -19,7 +19,7 @@ Receiver::Result Receiver::pump(int fd, FrameHandler& handler, SharedRings* ring
     if (const auto result = read_some(fd, rings, drained, got); result != Result::More) return result;
     total += got;
     bytes_.fetch_add(got, std::memory_order_relaxed);
-    const bool sound = parse(handler);
+    const bool sound = parse(handler, rings);
     if (in_batch_) {
       in_batch_ = false;
       handler.end();
@@ -72,7 +72,7 @@ Receiver::Result Receiver::read_some(int fd, SharedRings* rings, bool& drained, 
 }
 
 // Hands over every complete frame. False: the peer broke the protocol.
-bool Receiver::parse(FrameHandler& handler) {
+bool Receiver::parse(FrameHandler& handler, const SharedRings* rings) {
   if (in_body_) {
     if (body_got_ < link_.body_size) return true;
     in_body_ = false;
@@ -91,6 +91,17 @@ bool Receiver::parse(FrameHandler& handler) {
     }
     const std::byte* at = buffer_.get() + begin_;
     const std::span head(at + kLinkSize, link_.head_size);
+    if (link_.kind == LinkKind::Placed) {
+      if (available < head_end + kPlace) {
+        make_room(head_end + kPlace);
+        return true;
+      }
+      uint64_t place;
+      memcpy(&place, at + head_end, kPlace);
+      begin_ += head_end + kPlace;
+      if (!deliver_placed(handler, rings, head, place)) return false;
+      continue;
+    }
     const size_t body_here = std::min<size_t>(available - head_end, link_.body_size);
     const std::span first(at + head_end, body_here);
     if (body_here < link_.body_size) {
@@ -123,11 +134,11 @@ bool Receiver::parse(FrameHandler& handler) {
 
 bool Receiver::check(const Link& link) {
   const auto expected = received_.load(std::memory_order_relaxed) + 1;
-  if (link.kind > LinkKind::Ping) {
+  if (link.kind > LinkKind::Placed) {
     error_ = "link of unknown kind " + std::to_string(static_cast<int>(link.kind));
   } else if (link.body_size > kMaxBody) {
     error_ = "body of " + std::to_string(link.body_size) + " bytes is too long";
-  } else if (link.kind >= LinkKind::Ack) {
+  } else if (link.kind == LinkKind::Ack || link.kind == LinkKind::Ping) {
     if (link.seq == 0 && link.head_size == 0 && link.body_size == 0) return true;
     error_ = "acknowledgement with a body";
   } else if (link.seq != expected) {
@@ -142,7 +153,7 @@ bool Receiver::check(const Link& link) {
 
 void Receiver::deliver(FrameHandler& handler, std::span<const std::byte> head, std::span<const std::byte> body) {
   peer_acknowledged_ = std::max(peer_acknowledged_, link_.ack);
-  if (link_.kind >= LinkKind::Ack) {
+  if (link_.kind == LinkKind::Ack || link_.kind == LinkKind::Ping) {
     acknowledge_now_ |= link_.kind == LinkKind::Ping;
     return;
   }
@@ -173,10 +184,25 @@ void Receiver::deliver(FrameHandler& handler, std::span<const std::byte> head, s
   received_.store(link_.seq, std::memory_order_release);
 }
 
+// The body is copied once, from the sender's frame into its place here. The sender keeps the frame until this is acknowledged.
+bool Receiver::deliver_placed(FrameHandler& handler, const SharedRings* rings, std::span<const std::byte> head, uint64_t place) {
+  const std::byte* from = rings ? rings->placed(place, link_.body_size) : nullptr;
+  if (!from) {
+    error_ = "body of " + std::to_string(link_.body_size) + " bytes where no memory is shared";
+    return false;
+  }
+  if (!start_body(handler, head, {from, link_.body_size})) return false;
+  in_body_ = false;
+  bytes_.fetch_add(link_.body_size, std::memory_order_relaxed);
+  deliver(handler, head, {body_, link_.body_size});
+  own_body_.reset();
+  return true;
+}
+
 bool Receiver::start_body(FrameHandler& handler, std::span<const std::byte> head, std::span<const std::byte> first) {
   head_.assign(head.begin(), head.end());
   body_ = nullptr;
-  if (link_.kind == LinkKind::Engine) {
+  if (link_.kind != LinkKind::App) {
     if (!in_batch_) handler.begin(), batch_ = 0;
     in_batch_ = true;
     body_ = handler.sink(from_, head_, link_.body_size);

@@ -21,7 +21,7 @@ void Sender::push(LinkKind kind, Frame&& frame) {
   for (const auto& slice : frame.body) body += slice.size;
   std::lock_guard lock(mutex_);
   if (entries_.empty()) progress_ns_ = coarse_ns();
-  entries_.push_back({++last_seq_, kind, static_cast<uint32_t>(body), {}, std::move(frame)});
+  entries_.push_back({.seq = ++last_seq_, .kind = kind, .body_size = static_cast<uint32_t>(body), .link = {}, .frame = std::move(frame)});
 }
 
 Sender::Result Sender::flush() {
@@ -126,7 +126,8 @@ int Sender::gather(iovec* pieces) {
     // Keep three pieces free: link, head and one slice; more slices are checked one by one.
     if (count + 3 > kMaxPieces || total >= kMaxWrite) break;
     if (skip == 0) {
-      encode_link({entry.kind, static_cast<uint32_t>(entry.frame.head.size()), entry.body_size, entry.seq, received},
+      entry.placed = find_place(entry);
+      encode_link({entry.placed ? LinkKind::Placed : entry.kind, static_cast<uint32_t>(entry.frame.head.size()), entry.body_size, entry.seq, received},
                   entry.link.data());
       ack_told_.store(received, std::memory_order_relaxed);
       sent_seq_ = std::max(sent_seq_, entry.seq);  // a connection that knew less may have begun further back
@@ -141,10 +142,19 @@ int Sender::gather(iovec* pieces) {
     };
     part(entry.link.data(), kLinkSize);
     part(entry.frame.head.data(), entry.frame.head.size());
-    for (const auto& slice : entry.frame.body) part(slice.data, slice.size);
+    if (entry.placed) part(reinterpret_cast<const std::byte*>(&entry.place), kPlace);
+    else for (const auto& slice : entry.frame.body) part(slice.data, slice.size);
     if (!whole) break;
   }
   return count;
+}
+
+// A body that is kept and stands where the peer can reach it.
+bool Sender::find_place(Entry& entry) const {
+  if (!rings_ || entry.kind != LinkKind::Engine || entry.frame.body.size() != 1 || !entry.frame.body[0].keep) return false;
+  const auto place = rings_->place_of(entry.frame.body[0].data, entry.frame.body[0].size);
+  if (place) entry.place = *place;
+  return place.has_value();
 }
 
 void Sender::advance(size_t bytes) {
@@ -161,6 +171,7 @@ void Sender::advance(size_t bytes) {
     }
     bytes -= left;
     offset_ = 0;
+    if (entries_[next_].placed) bytes_.fetch_add(entries_[next_].body_size, std::memory_order_relaxed);
     next_++;
     frames_.fetch_add(1, std::memory_order_relaxed);
   }

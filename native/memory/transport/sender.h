@@ -66,7 +66,9 @@ class Sender {
     uint32_t body_size;
     std::array<std::byte, kLinkSize> link;
     Frame frame;
-    size_t size() const { return kLinkSize + frame.head.size() + body_size; }
+    bool placed = false;  // on this connection: the peer copies the body from `place`
+    uint64_t place = 0;
+    size_t size() const { return kLinkSize + frame.head.size() + (placed ? kPlace : body_size); }
   };
   static constexpr int kMaxPieces = 64;           // iovecs per write
   static constexpr size_t kStaging = 16 << 10;    // bytes of small pieces gathered per write
@@ -75,6 +77,7 @@ class Sender {
 
   static ptrdiff_t write(int fd, SharedRings* rings, iovec* pieces, int count);
   int gather(iovec* pieces);
+  bool find_place(Entry& entry) const;
   void advance(size_t bytes);
   void drop_acknowledged(std::vector<Frame>& dead);
   void wait_for_writer();

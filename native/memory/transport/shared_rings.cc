@@ -30,7 +30,10 @@ SharedRings::SharedRings(void* memory, int side, Fd fd)
       in_(static_cast<std::byte*>(memory) + kData0 + static_cast<size_t>(1 - side) * kRing),
       fd_(std::move(fd)) {}
 
-SharedRings::~SharedRings() { munmap(shared_, kSize); }
+SharedRings::~SharedRings() {
+  if (frames_) munmap(const_cast<std::byte*>(frames_), their_frames_.size);
+  munmap(shared_, kSize);
+}
 
 std::shared_ptr<SharedRings> SharedRings::map(Fd fd, int side) {
   void* memory = mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
@@ -38,12 +41,18 @@ std::shared_ptr<SharedRings> SharedRings::map(Fd fd, int side) {
   return std::shared_ptr<SharedRings>(new SharedRings(memory, side, std::move(fd)));
 }
 
+void SharedRings::show_frames() {
+  if (const auto* frames = FrameMemory::get()) mine().frames = frames->offer();
+}
+
 std::shared_ptr<SharedRings> SharedRings::create() {
   Fd fd(memfd_create("dmi-rings", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   // Allocated at once: a machine without memory says so here, not with SIGBUS later.
   if (!fd || fallocate(fd.get(), 0, 0, kSize) != 0 || fcntl(fd.get(), F_ADD_SEALS, kSeals) != 0) return nullptr;
   auto rings = map(std::move(fd), 0);
-  if (rings) randombytes_buf(rings->shared_->token.data(), kToken);
+  if (!rings) return nullptr;
+  randombytes_buf(rings->shared_->token.data(), kToken);
+  rings->show_frames();
   return rings;
 }
 
@@ -60,8 +69,16 @@ std::shared_ptr<SharedRings> SharedRings::open(const Offer& offer) {
   if (const int seals = fcntl(fd.get(), F_GET_SEALS); seals < 0 || (seals & kSeals) != kSeals) return nullptr;
   auto rings = map(std::move(fd), 1);
   if (!rings || sodium_memcmp(rings->shared_->token.data(), offer.token.data(), kToken) != 0) return nullptr;
+  rings->show_frames();
   rings->opened();
   return rings;
+}
+
+void SharedRings::opened() {
+  fd_.reset();
+  their_frames_ = theirs().frames;  // copied before it is looked at
+  frames_ = FrameMemory::map(their_frames_);
+  mine().reaches.store(frames_ != nullptr, std::memory_order_release);
 }
 
 // ---- sending -------------------------------------------------------------------------------------------------------------
@@ -90,6 +107,12 @@ size_t SharedRings::write(const iovec* pieces, int count) {
   head_.store(head + done, std::memory_order_relaxed);
   mine().head.store(head + done, std::memory_order_release);
   return done;
+}
+
+std::optional<uint64_t> SharedRings::place_of(const std::byte* body, size_t size) const {
+  const auto* frames = FrameMemory::get();
+  if (!frames || size < kPlacedFrom || size > kPlacedTo || !theirs().reaches.load(std::memory_order_acquire)) return std::nullopt;
+  return frames->where(body, size);
 }
 
 bool SharedRings::await_room() {
@@ -132,6 +155,11 @@ ptrdiff_t SharedRings::read(const iovec* to, int count) {
   }
   tail_.store(tail, std::memory_order_relaxed);
   return static_cast<ptrdiff_t>(done);
+}
+
+const std::byte* SharedRings::placed(uint64_t at, size_t size) const {
+  if (!frames_ || at > their_frames_.size || size > their_frames_.size - at) return nullptr;
+  return frames_ + at;
 }
 
 bool SharedRings::bell_for_room() { return bell(kRoom); }

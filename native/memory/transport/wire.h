@@ -22,11 +22,15 @@ namespace dmi::memory::transport {
 
 constexpr uint32_t kMagic = 0x31494d44;  // "DMI1"
 constexpr uint16_t kWireVersion = 2;  // 2: packs (../core/pack.h)
-constexpr uint32_t kSharedMemory = 1;    // feature: rings in shared memory, see shared_rings.h
+constexpr uint32_t kSharedMemory = 2;    // feature: rings in shared memory, see shared_rings.h (1: without placed bodies)
 constexpr uint32_t kFeatures = kSharedMemory;  // optional behaviour this build can do
 
 // ---- links ------------------------------------------------------------------------------------------------------
-enum class LinkKind : uint8_t { Engine = 0, App = 1, Ack = 2, Ping = 3 };
+enum class LinkKind : uint8_t {
+  Engine = 0, App = 1, Ack = 2, Ping = 3,
+  Placed = 4,  // as Engine, but instead of the body, where it stands: kPlace bytes, an offset in the sender's frame memory
+};
+constexpr size_t kPlace = 8;
 constexpr size_t kLinkSize = 24;
 constexpr uint32_t kMaxHead = (1u << 24) - 1;              // bytes
 constexpr uint32_t kMaxBody = (1u << 30) + kMaxHead;       // bytes

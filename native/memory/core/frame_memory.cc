@@ -1,0 +1,97 @@
+#include "frame_memory.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <string>
+#include <utility>
+
+namespace dmi::memory {
+namespace {
+
+constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;  // no access within its size ever fails
+std::atomic<FrameMemory*> of_this_process{nullptr};                // never deleted: frames may outlive every member
+
+}  // namespace
+
+void FrameMemory::begin() {
+  static std::once_flag once;
+  std::call_once(once, [] { of_this_process.store(make(), std::memory_order_release); });
+}
+
+FrameMemory* FrameMemory::get() { return of_this_process.load(std::memory_order_acquire); }
+
+FrameMemory* FrameMemory::make() {
+  const int fd = memfd_create("dmi-frames", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  if (fd < 0) return nullptr;
+  // Twice the machine's memory: room for sizes that are not used any more.
+  const auto size = 2 * static_cast<uint64_t>(std::max(sysconf(_SC_PHYS_PAGES), 1L)) * kPage;
+  void* base = MAP_FAILED;
+  if (ftruncate(fd, static_cast<off_t>(size)) == 0 && fcntl(fd, F_ADD_SEALS, kSeals) == 0)
+    base = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+  if (base == MAP_FAILED || getrandom(base, sizeof(Offer::token), 0) != static_cast<ssize_t>(sizeof(Offer::token))) {
+    if (base != MAP_FAILED) munmap(base, size);
+    close(fd);
+    return nullptr;
+  }
+  return new FrameMemory(fd, static_cast<std::byte*>(base), size);
+}
+
+void* FrameMemory::take(size_t bytes) {
+  if (bytes > size_) return nullptr;
+  const uint64_t size = (bytes + kPage - 1) & ~(kPage - 1);
+  std::lock_guard lock(mutex_);
+  if (auto of_size = free_.find(size); of_size != free_.end() && !of_size->second.empty()) {
+    const uint64_t at = of_size->second.back();
+    of_size->second.pop_back();
+    return base_ + at;
+  }
+  if (size > size_ - end_) return nullptr;
+  return base_ + std::exchange(end_, end_ + size);
+}
+
+bool FrameMemory::give_back(void* at, size_t bytes) {
+  const auto offset = where(at, bytes);
+  if (!offset) return false;
+  const uint64_t size = (bytes + kPage - 1) & ~(kPage - 1);
+  if (fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(*offset), static_cast<off_t>(size)) != 0)
+    std::memset(at, 0, bytes);
+  std::lock_guard lock(mutex_);
+  free_[size].push_back(*offset);
+  return true;
+}
+
+FrameMemory::Offer FrameMemory::offer() const {
+  Offer o{getpid(), fd_, size_, {}};
+  std::memcpy(o.token.data(), base_, o.token.size());
+  return o;
+}
+
+const std::byte* FrameMemory::map(const Offer& offer) {
+  if (offer.pid <= 0 || offer.fd < 0) return nullptr;
+  const auto path = "/proc/" + std::to_string(offer.pid) + "/fd/" + std::to_string(offer.fd);
+  // Looked at before it is opened: in another process namespace the name may stand for something else altogether.
+  struct stat at{};
+  if (stat(path.c_str(), &at) != 0 || !S_ISREG(at.st_mode)) return nullptr;
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) return nullptr;
+  void* base = MAP_FAILED;
+  const int seals = fcntl(fd, F_GET_SEALS);
+  if (fstat(fd, &at) == 0 && static_cast<uint64_t>(at.st_size) == offer.size && offer.size >= kPage && seals >= 0 && (seals & kSeals) == kSeals)
+    base = mmap(nullptr, offer.size, PROT_READ, MAP_SHARED | MAP_NORESERVE, fd, 0);
+  close(fd);
+  if (base == MAP_FAILED) return nullptr;
+  if (std::memcmp(base, offer.token.data(), offer.token.size()) != 0) {
+    munmap(base, offer.size);
+    return nullptr;
+  }
+  return static_cast<const std::byte*>(base);
+}
+
+}  // namespace dmi::memory
