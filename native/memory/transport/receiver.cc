@@ -72,7 +72,7 @@ Receiver::Result Receiver::read_some(int fd, SharedRings* rings, bool& drained, 
 }
 
 // Hands over every complete frame. False: the peer broke the protocol.
-bool Receiver::parse(FrameHandler& handler, const SharedRings* rings) {
+bool Receiver::parse(FrameHandler& handler, SharedRings* rings) {
   if (in_body_) {
     if (body_got_ < link_.body_size) return true;
     in_body_ = false;
@@ -185,7 +185,7 @@ void Receiver::deliver(FrameHandler& handler, std::span<const std::byte> head, s
 }
 
 // The body is copied once, from the sender's frame into its place here. The sender keeps the frame until this is acknowledged.
-bool Receiver::deliver_placed(FrameHandler& handler, const SharedRings* rings, std::span<const std::byte> head, uint64_t place) {
+bool Receiver::deliver_placed(FrameHandler& handler, SharedRings* rings, std::span<const std::byte> head, uint64_t place) {
   const std::byte* from = rings ? rings->placed(place, link_.body_size) : nullptr;
   if (!from) {
     error_ = "body of " + std::to_string(link_.body_size) + " bytes where no memory is shared";

@@ -59,8 +59,8 @@ class Receiver {
   static constexpr size_t kPromptAck = 64 << 10;      // bytes of a body whose sender should not keep it for long
 
   Result read_some(int fd, SharedRings* rings, bool& drained, size_t& got);
-  bool parse(FrameHandler& handler, const SharedRings* rings);
-  bool deliver_placed(FrameHandler& handler, const SharedRings* rings, std::span<const std::byte> head, uint64_t place);
+  bool parse(FrameHandler& handler, SharedRings* rings);
+  bool deliver_placed(FrameHandler& handler, SharedRings* rings, std::span<const std::byte> head, uint64_t place);
   bool check(const Link& link);
   void deliver(FrameHandler& handler, std::span<const std::byte> head, std::span<const std::byte> body);
   bool start_body(FrameHandler& handler, std::span<const std::byte> head, std::span<const std::byte> first);

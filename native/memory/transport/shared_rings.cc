@@ -157,8 +157,13 @@ ptrdiff_t SharedRings::read(const iovec* to, int count) {
   return static_cast<ptrdiff_t>(done);
 }
 
-const std::byte* SharedRings::placed(uint64_t at, size_t size) const {
+const std::byte* SharedRings::placed(uint64_t at, size_t size) {
   if (!frames_ || at > their_frames_.size || size > their_frames_.size - at) return nullptr;
+  // What was read counts as this process's memory, too: now and then it is let go.
+  if ((seen_ += size) > kSeen) {
+    madvise(const_cast<std::byte*>(frames_), their_frames_.size, MADV_DONTNEED);
+    seen_ = 0;
+  }
   return frames_ + at;
 }
 

@@ -66,7 +66,7 @@ class SharedRings {
   ptrdiff_t read(const iovec* to, int count);  // bytes; 0: none there; -1: the peer has broken the rings
   bool readable() const;
   bool bell_for_room();   // after read()
-  const std::byte* placed(uint64_t at, size_t size) const;  // null: the peer has broken the rings
+  const std::byte* placed(uint64_t at, size_t size);  // null: the peer has broken the rings
 
   // ---- before and after sleeping
   bool doze();            // asks for the bell; false: there is data already
@@ -102,6 +102,8 @@ class SharedRings {
   const std::byte* const in_;
   Fd fd_;                       // creator: until opened()
   FrameMemory::Offer their_frames_;
+  static constexpr uint64_t kSeen = 256 << 20;
+  uint64_t seen_ = 0;  // bytes of frames_ since they were let go
   const std::byte* frames_ = nullptr;  // the other side's, if it has any that can be mapped here
   std::atomic<uint64_t> head_{0};  // of out_
   std::atomic<uint64_t> tail_{0};  // of in_
