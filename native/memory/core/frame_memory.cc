@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -28,10 +29,12 @@ void FrameMemory::begin() {
 FrameMemory* FrameMemory::get() { return of_this_process.load(std::memory_order_acquire); }
 
 FrameMemory* FrameMemory::make() {
-  const int fd = memfd_create("dmi-frames", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-  if (fd < 0) return nullptr;
   // Twice the machine's memory: room for sizes that are not used any more.
   const auto size = 2 * static_cast<uint64_t>(std::max(sysconf(_SC_PHYS_PAGES), 1L)) * kPage;
+  rlimit files{};
+  if (getrlimit(RLIMIT_FSIZE, &files) != 0 || files.rlim_cur < size) return nullptr;  // to ask all the same would end the process
+  const int fd = memfd_create("dmi-frames", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  if (fd < 0) return nullptr;
   void* base = MAP_FAILED;
   if (ftruncate(fd, static_cast<off_t>(size)) == 0 && fcntl(fd, F_ADD_SEALS, kSeals) == 0)
     base = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
@@ -40,6 +43,7 @@ FrameMemory* FrameMemory::make() {
     close(fd);
     return nullptr;
   }
+  madvise(base, size, MADV_DONTDUMP);  // nobody wants to wait for that many holes
   return new FrameMemory(fd, static_cast<std::byte*>(base), size);
 }
 
@@ -87,6 +91,7 @@ const std::byte* FrameMemory::map(const Offer& offer) {
     base = mmap(nullptr, offer.size, PROT_READ, MAP_SHARED | MAP_NORESERVE, fd, 0);
   close(fd);
   if (base == MAP_FAILED) return nullptr;
+  madvise(base, offer.size, MADV_DONTDUMP);
   if (std::memcmp(base, offer.token.data(), offer.token.size()) != 0) {
     munmap(base, offer.size);
     return nullptr;
