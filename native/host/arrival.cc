@@ -21,6 +21,10 @@ void* ptr(uint64_t a) { return reinterpret_cast<void*>(a); }
 [[noreturn]] void no_memory(const std::string& what) {
   throw Error("no-memory", what + ": " + strerror(errno) + " (raise vm.max_map_count on this node)");
 }
+void protect(const Mapping& m, int prot) {
+  if (mprotect(ptr(m.start), m.end - m.start, prot) != 0) throw Error("refused", std::string("cannot protect a mapping: ") + strerror(errno));
+}
+constexpr int kOpen = PROT_READ | PROT_WRITE;
 }  // namespace
 
 Arrival::~Arrival() {
@@ -82,11 +86,27 @@ void Arrival::show(const Layout& layout) {
   for (const Mapping& m : todo.map) {
     const int fd = m.file ? files_[m.file - 1].fd : -1;
     const int flags = MAP_FIXED | MAP_PRIVATE | (fd < 0 ? MAP_ANONYMOUS | MAP_NORESERVE : 0);
-    if (mmap(ptr(m.start), m.end - m.start, PROT_READ | PROT_WRITE, flags, fd, fd < 0 ? 0 : static_cast<off_t>(m.offset)) == MAP_FAILED)
+    if (mmap(ptr(m.start), m.end - m.start, m.prot, flags, fd, fd < 0 ? 0 : static_cast<off_t>(m.offset)) == MAP_FAILED)
       no_memory("cannot map " + std::to_string(m.end - m.start) + " bytes of the thread");
   }
+  for (const Mapping& m : todo.protect) protect(m, m.prot);
   mappings_ = layout.mappings;
   shown_ = true;
+}
+
+void Arrival::open_up(const Run& run) {
+  auto m = std::upper_bound(mappings_.begin(), mappings_.end(), run.start, [](uint64_t a, const Mapping& x) { return a < x.end; });
+  for (; m != mappings_.end() && m->start < run.start + run.size; m++) {
+    const auto index = static_cast<size_t>(m - mappings_.begin());
+    if ((m->prot & kOpen) == kOpen || std::find(opened_.begin(), opened_.end(), index) != opened_.end()) continue;
+    protect(*m, kOpen);
+    opened_.push_back(index);
+  }
+}
+
+void Arrival::protect_again() {
+  for (const size_t i : opened_) protect(mappings_[i], mappings_[i].prot);
+  opened_.clear();
 }
 
 bool Arrival::covers(const Run& run) const {
@@ -104,15 +124,14 @@ void Arrival::drop(const std::vector<Run>& runs) {
   }
 }
 
-void Arrival::finish(const Layout& layout) {
-  for (const Mapping& m : layout.mappings) {
+void Arrival::finish() {
+  protect_again();
+  for (const Mapping& m : mappings_) {
     Area a;
     a.end = m.end;
     a.prot = m.prot;
     if (m.file && files_[m.file - 1].fd >= 0) a.file = files_[m.file - 1].file, a.offset = m.offset;
     // Otherwise its bytes came over the wire, and it is anonymous from now on.
-    if (m.prot != (PROT_READ | PROT_WRITE) && mprotect(ptr(m.start), m.end - m.start, m.prot) != 0)
-      throw Error("refused", std::string("cannot protect a mapping: ") + strerror(errno));
     space_.note(m.start, std::move(a));
   }
 }

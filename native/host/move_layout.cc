@@ -120,12 +120,14 @@ Remapping remapping(const std::vector<Mapping>& before, const std::vector<Mappin
     while (b != before.end() && b->end <= start) b++;
     while (a != after.end() && a->end <= start) a++;
     const bool was = b != before.end() && b->start <= start, is = a != after.end() && a->start <= start;
-    if (is && !(was && b->same_content(*a, start))) {
+    if (is) {
+      const bool same = was && b->same_content(*a, start);
+      if (same && b->prot == a->prot) continue;
       Mapping m = *a;
       m.offset += start - m.start;
       m.start = start, m.end = end;
-      result.map.push_back(m);
-    } else if (was && !is) {
+      (same ? result.protect : result.map).push_back(m);
+    } else if (was) {
       result.reserve.push_back({start, end - start});
     }
   }

@@ -55,10 +55,12 @@ Features read_features(Reader& r);
 // Throws Error("refused"): nonsense, another version or build, or an open file of the thread that is not here.
 Offer read_offer(std::span<const std::byte> bytes);
 
-// What to do so that memory that shows `before` shows `after`: mappings to make, and ranges that become reservations again.
+// What to do so that memory that shows `before` shows `after`: mappings to make, ranges that become reservations again, and mappings of
+// which only the protection is another.
 struct Remapping {
   std::vector<Mapping> map;
   std::vector<Extent> reserve;
+  std::vector<Mapping> protect;
 };
 Remapping remapping(const std::vector<Mapping>& before, const std::vector<Mapping>& after);
 

@@ -1,5 +1,6 @@
 // A move's destination: see moves.h for what it answers and when.
 #include <functional>
+#include <optional>
 
 #include "arrival.h"
 #include "fault_point.h"
@@ -23,9 +24,18 @@ void refuse(MoveStream& s, const std::string& code, const std::string& reason) {
   s.drain();  // closed at once, the source would be told of a broken connection and not why
 }
 
+// What is needed until the thread runs; to put it together and away takes longer than some pauses.
+struct Incoming {
+  std::optional<Admission::Ticket> ticket;
+  std::optional<Arrival> arrival;
+  std::unique_ptr<SourceMemory> source;
+  uint64_t bytes = 0;
+  nlohmann::json news;  // for the agent
+};
+
 // Everything until the thread is complete. False: the source has called it off.
 bool take_in(MoveStream& stream, std::vector<std::byte>& body, Guest& g, const std::function<void(uint64_t)>& begin, Admission& admission,
-             uint64_t& bytes) {
+             Incoming& in) {
   Host& host = Host::get();
   Offer offer = read_offer(body);
   begin(offer.id);
@@ -37,34 +47,42 @@ bool take_in(MoveStream& stream, std::vector<std::byte>& body, Guest& g, const s
   auto ticket = admission.admit(offer.resident, no_memory);
   if (!ticket) throw Error("no-memory", no_memory);
   if (const std::string why = host.no_room(); !why.empty()) throw Error("no-memory", why);
-  Arrival arrival(g.space, host.config().zone);
+  in.ticket.emplace(std::move(*ticket));
+  Arrival& arrival = in.arrival.emplace(g.space, host.config().zone);
   arrival.show(offer.layout);
   Writer accept;
   for (const bool here : arrival.present()) accept.num<uint8_t>(here);
-  const auto source = SourceMemory::reach(offer.beacon);
-  accept.num<bool>(source != nullptr);
+  in.source = SourceMemory::reach(offer.beacon);
+  accept.num<bool>(in.source != nullptr);
   stream.send(MoveMessage::Accept, accept);
+  in.news = {{"t", "arrived"}, {"thread", g.name()}, {"move", std::to_string(offer.id)}, {"bytes", 0}, {"moves", 0}};
   fault_point("destination:accept", stream.fd());
   stream.be_attentive();
-  const auto acceptable = [&](const Run& r) { return arrival.covers(r); };
+  const auto place = [&](const Run& r) {
+    if (!arrival.covers(r)) return false;
+    arrival.open_up(r);
+    return true;
+  };
   while (true) {
     switch (stream.receive(body)) {
       case MoveMessage::Pages: {
-        const uint64_t before = bytes;
-        stream.receive_pages(acceptable, true, bytes);
-        ticket->came(bytes - before);
+        const uint64_t before = in.bytes;
+        stream.receive_pages(place, true, in.bytes);
+        arrival.protect_again();
+        in.ticket->came(in.bytes - before);
         fault_point("destination:pages", stream.fd());
         continue;
       }
       case MoveMessage::Look: {
-        if (!source) throw Error("refused", "pages to be read here, which was not agreed upon");
+        if (!in.source) throw Error("refused", "pages to be read here, which was not agreed upon");
         std::vector<Run> missed;
         stream.receive_runs([&](const Run& r) {
-          if (!acceptable(r)) throw Error("refused", "a run of pages outside the thread's own mappings");
-          source->copy(r, missed);
-          ticket->came(r.size);
-          bytes += r.size;
+          if (!place(r)) throw Error("refused", "a run of pages outside the thread's own mappings");
+          in.source->copy(r, missed);
+          in.ticket->came(r.size);
+          in.bytes += r.size;
         });
+        arrival.protect_again();
         fault_point("destination:pages", stream.fd());
         Writer taken;
         taken.num<uint64_t>(missed.size());
@@ -84,8 +102,8 @@ bool take_in(MoveStream& stream, std::vector<std::byte>& body, Guest& g, const s
     arrival.show(layout);
     arrival.drop(dropped);
     fault_point("destination:state", stream.fd());
-    stream.receive_pages(acceptable, false, bytes);
-    arrival.finish(layout);
+    stream.receive_pages(place, false, in.bytes);
+    arrival.finish();
     return true;
   }
 }
@@ -99,7 +117,8 @@ void Moves::receive(int fd, memory::MemberId from) {
     MoveStream stream(fd, host.config().peer_timeout);
     std::vector<std::byte> body;
     const auto g = std::make_shared<Guest>();
-    uint64_t id = 0, bytes = 0;
+    uint64_t id = 0;
+    Incoming in;
     const auto begin = [&](uint64_t move) {
       std::lock_guard hold(mutex_);
       if (running_.contains(move) || !arriving_.insert(move).second) throw Error("refused", "that move is under way already");
@@ -111,10 +130,11 @@ void Moves::receive(int fd, memory::MemberId from) {
       const MoveMessage first = stream.receive(body);
       if (first == MoveMessage::Abort) return;  // the thread has ended, or cannot move
       if (first != MoveMessage::Offer) throw Error("refused", "a move began with something else than an offer");
-      if (!take_in(stream, body, *g, begin, admission_, bytes)) return;  // called off
+      if (!take_in(stream, body, *g, begin, admission_, in)) return;  // called off
     } catch (const Error& e) {
       if (e.code == "unreachable") throw;
       if (id) settle(id, false);  // before the source knows
+      in.ticket.reset();
       refuse(stream, e.code, e.what());
       return;
     }
@@ -123,7 +143,8 @@ void Moves::receive(int fd, memory::MemberId from) {
     fault_point("destination:decided", fd);
     for (int s : {1, 2}) host.output().preset(g->key, s, g->carried[s - 1]);
     host.insert(g);
-    host.control().queue({{"t", "arrived"}, {"thread", g->name()}, {"move", std::to_string(id)}, {"bytes", bytes}, {"moves", g->moves}});
+    in.news["bytes"] = in.bytes, in.news["moves"] = g->moves;
+    host.control().queue(in.news);
     host.release(*g);
     host.control().wake();  // the thread first
     try {

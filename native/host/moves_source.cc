@@ -178,6 +178,13 @@ void Moves::Outgoing::send_live() {
 void Moves::Outgoing::send_rest(std::vector<Extent>& unreadable) {
   const Layout now = layout_of(g.space, layout.files);
   std::vector<Run> runs, populated, written;
+  // All mappings of an extent at once: to ask for each takes as long as the rest of a small pause.
+  std::vector<Run> all, all_written;
+  if (dirty) {
+    std::vector<Extent> extents = now.extents;
+    std::sort(extents.begin(), extents.end(), [](const Extent& a, const Extent& b) { return a.base < b.base; });
+    for (const Extent& e : extents) dirty->look(e.base, e.base + e.size, all, all_written);
+  }
   for (const Mapping& m : now.mappings) {
     std::vector<Run> here;
     if (whole(m, present)) {
@@ -185,7 +192,8 @@ void Moves::Outgoing::send_rest(std::vector<Extent>& unreadable) {
       const uint64_t in_file = size > m.offset ? std::min(m.end - m.start, size - m.offset) : 0;
       if (in_file) here.push_back({m.start, in_file}), runs.push_back(here.back());
     } else if (dirty) {
-      dirty->look(m.start, m.end, here, written);
+      within(all, m.start, m.end, here);
+      within(all_written, m.start, m.end, written);
     } else {
       populated_pages(m.start, m.end, here);
     }

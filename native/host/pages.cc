@@ -110,6 +110,14 @@ std::vector<Run> difference(std::vector<Run> runs, std::vector<Run> others) {
   return left;
 }
 
+void within(const std::vector<Run>& runs, uint64_t start, uint64_t end, std::vector<Run>& found) {
+  auto r = std::upper_bound(runs.begin(), runs.end(), start, [](uint64_t at, const Run& x) { return at < x.start + x.size; });
+  for (; r != runs.end() && r->start < end; r++) {
+    const uint64_t from = std::max(start, r->start);
+    found.push_back({from, std::min(end, r->start + r->size) - from});
+  }
+}
+
 std::vector<std::vector<Run>> portions(const std::vector<Run>& runs, uint64_t most) {
   std::vector<std::vector<Run>> all;
   uint64_t room = 0;

@@ -25,6 +25,9 @@ bool populated_and_written_pages(uint64_t start, uint64_t end, std::vector<Run>&
 // What `runs` cover that `others` do not. Both in any order; the result ascends.
 std::vector<Run> difference(std::vector<Run> runs, std::vector<Run> others);
 
+// What of ascending runs lies in [start, end), appended.
+void within(const std::vector<Run>& runs, uint64_t start, uint64_t end, std::vector<Run>& found);
+
 // The same runs in lists of at most so many bytes each, whole pages.
 std::vector<std::vector<Run>> portions(const std::vector<Run>& runs, uint64_t most);
 

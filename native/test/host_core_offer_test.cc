@@ -249,7 +249,8 @@ TEST(Remapping, TurnsOneLayoutIntoTheOtherAndTouchesNothingElse) {
     for (uint64_t at = random() % 4; at < kPages;) {
       const uint64_t end = std::min(kPages, at + 1 + random() % 8);
       const auto file = static_cast<uint32_t>(random() % 3);
-      l.push_back({at * kPage, end * kPage, 3, file, file ? (random() % 2 ? at : random() % 4) * kPage : 0});
+      const int prot = random() % 3 ? 3 : 1;
+      l.push_back({at * kPage, end * kPage, prot, file, file ? (random() % 2 ? at : random() % 4) * kPage : 0});
       at = end + (random() % 2 ? 0 : random() % 5);
     }
     return l;
@@ -258,6 +259,11 @@ TEST(Remapping, TurnsOneLayoutIntoTheOtherAndTouchesNothingElse) {
     for (const Mapping& m : l)
       if (m.start <= page * kPage && page * kPage < m.end) return {m.file, m.file ? m.offset + page * kPage - m.start : 0};
     return {-1, 0};
+  };
+  const auto protection = [](const std::vector<Mapping>& l, uint64_t page) {
+    for (const Mapping& m : l)
+      if (m.start <= page * kPage && page * kPage < m.end) return m.prot;
+    return -1;
   };
   for (int i = 0; i < 3000; i++) {
     const auto before = layout(), after = layout();
@@ -270,6 +276,11 @@ TEST(Remapping, TurnsOneLayoutIntoTheOtherAndTouchesNothingElse) {
       ASSERT_EQ(reserved, was.first >= 0 && is.first < 0) << page;
       if (was == is) { ASSERT_LT(mapped.first, 0) << page; }
       else if (is.first >= 0) { ASSERT_EQ(mapped, is) << page; }
+      if (is.first < 0) continue;
+      ASSERT_FALSE(mapped.first >= 0 && protection(r.protect, page) >= 0) << page << " mapped and protected";
+      const int changed = std::max(protection(r.map, page), protection(r.protect, page));
+      ASSERT_EQ(changed >= 0 ? changed : protection(before, page), protection(after, page)) << page;
+      if (mapped.first < 0) { ASSERT_EQ(changed >= 0, protection(before, page) != protection(after, page)) << page; }
     }
   }
 }
@@ -293,6 +304,28 @@ TEST(Runs, DifferenceIsThatOfTheSets) {
     std::set<uint64_t> got;
     for (const dmi::host::Run& r : difference(a, b))
       for (uint64_t p = r.start; p < r.start + r.size; p += kPage) ASSERT_TRUE(got.insert(p).second) << "twice";
+    ASSERT_EQ(got, pages);
+  }
+}
+
+TEST(Runs, WithinARangeAreThoseOfItsPages) {
+  uint64_t seed;
+  auto random = generator(seed);
+  SCOPED_TRACE("DMI_TEST_SEED=" + std::to_string(seed));
+  for (int i = 0; i < 5000; i++) {
+    const uint64_t low = random() % 40, high = low + random() % 20;
+    std::vector<dmi::host::Run> all, found;
+    std::set<uint64_t> pages, got;
+    for (uint64_t at = random() % 5; at < 60;) {  // some touch each other
+      const uint64_t end = at + 1 + random() % 8;
+      all.push_back({at * kPage, (end - at) * kPage});
+      for (; at < end; at++)
+        if (low <= at && at < high) pages.insert(at);
+      at += random() % 4;
+    }
+    within(all, low * kPage, high * kPage, found);
+    for (const dmi::host::Run& r : found)
+      for (uint64_t p = r.start / kPage; p < (r.start + r.size) / kPage; p++) ASSERT_TRUE(got.insert(p).second) << "twice";
     ASSERT_EQ(got, pages);
   }
 }

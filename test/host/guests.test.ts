@@ -1,7 +1,7 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
-import { Guests, have, Job, lines, type Moved } from './harness.js';
+import { Guests, have, Job, lines, type Moved, until } from './harness.js';
 
 // Whole programs, moved between two hosts again and again while they run.
 
@@ -118,6 +118,37 @@ describe('a program moved in the middle', () => {
     for (const thread of threads) expect(job.output(thread)).toBe('rewritten kept\n');
     expect(end?.failures.map(m => m.reason)).toEqual([]);
     expect(end?.moves).toBeGreaterThan(2);
+  });
+
+  it.each(['one machine', 'stream'] as const)('keeps how its memory is protected, by %s', async way => {
+    const go = guests.file('go');
+    const end = guests.file('end');
+    const stream = way === 'stream' ? { moves: way } : {};
+    job = await Job.start(guests.build('protects.c'), { hosts: 2, argv: [go, end], ...stream });
+    const thread = await job.thread();
+    for (let i = 0; i < 9; i++) {
+      const moved = await job.move(thread, 1 + (i % 2), 2 - (i % 2));
+      expect(moved.ok, moved.reason).toBe(true);
+      if (i === 7) {
+        writeFileSync(go, '');
+        await until('it to protect everything for good', () => job?.host(1).output(thread).split('\n').length === 17);
+      }
+    }
+    const maps = readFileSync(`/proc/${job.host(2).pid}/maps`, 'utf8')
+      .trim()
+      .split('\n');
+    const mapped = maps.map(line => {
+      const [, from = '', to = '', letters = ''] = /^(\w+)-(\w+) (...)/.exec(line) ?? [];
+      return { from: Number.parseInt(from, 16), to: Number.parseInt(to, 16), letters };
+    });
+    for (const area of job.host(1).output(thread).trim().split('\n')) {
+      const [start = 0, size = 0, protection = 0] = area.split(' ').map(n => Number.parseInt(n, 16));
+      const letters = [...'rwx'].map((letter, bit) => (protection & (1 << bit) ? letter : '-')).join('');
+      const there = mapped.filter(m => m.from < start + size && start < m.to);
+      expect([...new Set(there.map(m => m.letters))], area).toEqual([letters]);
+    }
+    writeFileSync(end, '');
+    expect((await job.exited(thread)).status).toBe(7);
   });
 
   it('keeps its open files: offsets, shared offsets, appending, its own directory, unfinished lines', async () => {
