@@ -53,6 +53,8 @@ async function memory(): Promise<Result[]> {
     'remote-put-8B': 'tcp-round-trip-spinning',
     'remote-fad': 'tcp-round-trip-spinning',
     'mutex-remote': 'tcp-round-trip-spinning',
+    'mutex-8-threads': 'mutex-2-threads',
+    'mutex-8-threads-2-nodes': 'mutex-2-threads-2-nodes',
     'barrier-32-threads-2-nodes': 'tcp-round-trip-spinning',
     'stream-get-1MiB': 'tcp-stream-1MiB',
     'stream-put-1MiB': 'tcp-stream-1MiB',
@@ -62,8 +64,10 @@ async function memory(): Promise<Result[]> {
     ...(await native('directory_memory')),
     ...(await guestOverTcp([...TWO_NODES, '-n', '32'], 'barrier')),
     ...(await guest([...ONE_NODE, '-n', '128'], 'barrier')),
+    ...(await guest([...ONE_NODE, '-n', '8'], 'mutex')),
+    ...(await guestOverTcp([...TWO_NODES, '--balance', 'none', '-n', '8'], 'mutex')),
   ];
-  const beside = against(pairs, new Baselines(baselines));
+  const beside = against(pairs, new Baselines([...baselines, ...ours]));
   const measured = [...ours, ...baselines.filter(m => m.name === 'tcp-round-trip-blocking')].map(beside);
   return [...measured, ...(await besideMpi())];
 }
