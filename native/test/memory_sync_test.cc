@@ -187,6 +187,35 @@ TEST_F(Sync, ArrivalsStayAtTheirHomeUntilStrangersComeOrAllAreThere) {
   }
 }
 
+// Arrivals are sent to a home that has just moved to where they came from: those that have stayed there must hear of them.
+TEST_F(Sync, ArrivalsThatComeBackMeetThoseThatHaveStayed) {
+  std::vector<Op> sent, stay;
+  for (auto addr = base + 700; sent.size() < 8; addr++) {
+    addr = homed(1, true, addr);
+    sent.push_back(make(OpKind::Barrier, addr, 1));
+    sent.back().pnum = 2;
+  }
+  stay = sent;
+  std::vector<Frame> late;
+  for (auto& op : sent) EXPECT_FALSE(world.submit(0, &op));
+  world.tamper = [&](World&, MemberId from, MemberId to, Frame& frame) {
+    if (from == 0 && to == 1) late.push_back(std::move(frame));
+    return from != 0 || to != 1;
+  };
+  world.flush(0);
+  world.settle();
+  EXPECT_EQ(late.size(), sent.size());
+  world.set_state(1, MemberState::Draining);  // its shards go to the two others
+  world.publish();
+  world.settle();
+  for (auto& op : stay) EXPECT_FALSE(world.submit(0, &op));
+  world.tamper = nullptr;
+  for (auto& frame : late) world.inject(0, 1, std::move(frame));
+  world.flush(0);
+  world.settle();
+  for (size_t i = 0; i < sent.size(); i++) EXPECT_TRUE(world.is_done(&sent[i]) && world.is_done(&stay[i])) << i;
+}
+
 TEST_F(Sync, ArrivalsThatDoNotFitThoseAtTheirHomeAreRefused) {
   const auto here = homed(0, true, base + 500);
   Op a = make(OpKind::Barrier, here, 1), b = a, c = a, d = a;

@@ -156,7 +156,9 @@ void EngineImpl::arrive(SyncObjects& s, const SyncReq& m, Bytes data) {
   uint32_t left = m.count;
   if (m.pnum == 0 || left == 0 || left > kMostArrivals || (reduces && (reduce_size(m.type) == 0 || m.op < ReduceOp::Max || m.op > ReduceOp::Prod)))
     return reply(m.member, m.id, SyncAns::Release, EINVAL, left);
-  if (m.member != self_) flush_barrier(m.name);  // who came first counts first
+  // Who came first counts first. These may be our own, sent to where the home was and forwarded to us: then, too, those that have
+  // stayed here must be counted.
+  flush_barrier(m.name);
   while (left > 0) {
     auto& b = s.barriers[m.name];
     if (b.arrived == 0) {
