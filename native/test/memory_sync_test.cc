@@ -187,6 +187,33 @@ TEST_F(Sync, ArrivalsStayAtTheirHomeUntilStrangersComeOrAllAreThere) {
   }
 }
 
+TEST_F(Sync, ArrivalsAfterStrangersWaitUntilTheyAreAll) {
+  const auto here = homed(0, true, base + 450);
+  for (int round = 0; round < 3; round++) {
+    std::vector<Op> ops(6, make(OpKind::Barrier, here, 1));
+    for (auto& op : ops) op.pnum = 6;
+    for (int i = 0; i < 2; i++) {
+      EXPECT_FALSE(start(1, ops[static_cast<size_t>(i)]));
+      world.flush(1);
+      world.settle();
+    }
+    const auto sent = world.node(0).engine->stats().messages_sent;
+    for (size_t i = 2; i < 5; i++) EXPECT_FALSE(start(0, ops[i]));
+    EXPECT_FALSE(world.any_done());
+    EXPECT_EQ(world.node(0).engine->stats().messages_sent, sent);
+    world.park(0, &ops[3]);  // it has taken no place: the others wait for it to come again
+    EXPECT_TRUE(world.is_done(&ops[3]) && ops[3].parked && ops[3].waiter == 0);
+    EXPECT_FALSE(start(0, ops[5]));
+    EXPECT_TRUE(world.resume(0, &ops[3]));
+    world.settle();
+    for (size_t i = 0; i < 6; i++) {
+      EXPECT_TRUE(i == 3 || world.is_done(&ops[i]));
+      EXPECT_EQ(ops[i].error, 0);
+    }
+    world.with_done();
+  }
+}
+
 // Arrivals are sent to a home that has just moved to where they came from: those that have stayed there must hear of them.
 TEST_F(Sync, ArrivalsThatComeBackMeetThoseThatHaveStayed) {
   std::vector<Op> sent, stay;

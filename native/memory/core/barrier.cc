@@ -22,26 +22,42 @@ void EngineImpl::start_barrier(Op* op) {
   auto& local = at->second;
   if (first) {
     local.arrived.swap(spare_arrived_);
-    local.kept = home_of_name(name) != nullptr;
+    const auto* here = home_of_name(name);
+    local.kept = here != nullptr;
+    if (here) local.due = arrivals_due(here->sync, *op);
   } else {
     local.alike = local.alike && alike(*op, *local.arrived.back());
   }
   local.arrived.push_back(op);
   if (!local.kept) unflushed_.fetch_add(1, std::memory_order_relaxed);
-  if (local.arrived.size() >= static_cast<size_t>(op->pnum) || (local.kept && due(name, local))) flush_barrier(name);
+  const auto enough = local.kept ? local.due : static_cast<uint32_t>(op->pnum);
+  if (local.arrived.size() >= enough || (local.kept && !local.alike)) flush_barrier(name);
 }
 
-// Kept arrivals: must the home's object hear of them now? They complete it, or do not fit it.
-bool EngineImpl::due(uint64_t name, const LocalBarrier& local) {
-  if (!local.alike) return true;
-  const auto& barriers = home_of_name(name)->sync.barriers;
-  const auto at = barriers.find(name);
-  if (at == barriers.end()) return false;
+// How many arrivals like this one, at the home, complete the object, or do not fit it and should be told at once. It does not
+// change while they are kept: who else could change it (strangers, a new home, the end of the mapping) has them flushed first.
+uint32_t EngineImpl::arrivals_due(const SyncObjects& s, const Op& first) const {
+  const auto pnum = static_cast<uint32_t>(first.pnum);
+  const auto at = s.barriers.find(static_cast<uint64_t>(first.addr));
+  if (at == s.barriers.end()) return pnum;
   const auto& b = at->second;
-  const Op& op = *local.arrived.back();
-  const bool reduces = op.kind == OpKind::Allreduce;
-  return b.pnum != static_cast<uint32_t>(op.pnum) || b.reduce != reduces || (reduces && (b.op != op.reduce_op || b.type != op.reduce_type)) ||
-         b.arrived + local.arrived.size() >= b.pnum;
+  const bool reduces = first.kind == OpKind::Allreduce;
+  const bool fits = b.pnum == pnum && b.reduce == reduces && (!reduces || (b.op == first.reduce_op && b.type == first.reduce_type));
+  return fits ? b.pnum - b.arrived : 1;
+}
+
+// One more arrival that is kept with others like it and is not the last one: the same as start() and start_barrier() would do.
+// False: it is not that.
+bool EngineImpl::arrive_at_once(Op& op) {
+  if (op.kind != OpKind::Barrier && op.kind != OpKind::Allreduce) return false;
+  const auto at = barriers_.find(static_cast<uint64_t>(op.addr));
+  if (at == barriers_.end()) return false;
+  auto& local = at->second;
+  if (!local.kept || local.arrived.size() + 1 >= local.due || !alike(op, *local.arrived.back())) return false;
+  if (op.kind == OpKind::Allreduce && !op.in) return false;
+  op.value = 0;
+  local.arrived.push_back(&op);
+  return true;
 }
 
 void EngineImpl::flush(Outbox& out) {

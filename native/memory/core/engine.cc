@@ -49,6 +49,7 @@ bool EngineImpl::submit(Op* op, Outbox& out) {
   op->engine = nullptr;
   op->waiter = 0;
   if (serve_at_once(*op)) return true;
+  if (arrive_at_once(*op)) return false;
   submitting_ = op;
   submitted_done_ = false;
   out.may_wait = hold_ = page_ops_ > 0 && is_plain(op->kind);

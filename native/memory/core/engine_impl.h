@@ -336,11 +336,13 @@ class EngineImpl final : public Engine {
   struct LocalBarrier {
     std::vector<Op*> arrived;           // they get a state, and with it a place that can be kept, when they are sent
     bool alike = true;                  // in kind, pnum and what they reduce
-    bool kept = false;                  // this member is the home: they need not be sent before strangers come or they are all
+    bool kept = false;                  // this member is the home: they need not be sent before strangers come or `due` are here
+    uint32_t due = 0;                   // kept: with so many the home's object completes; fewer if they do not fit it
   };
+  bool arrive_at_once(Op& op);
   void start_barrier(Op* op);
   bool complete_here(uint64_t name, const std::vector<Op*>& all);
-  bool due(uint64_t name, const LocalBarrier& local);
+  uint32_t arrivals_due(const SyncObjects& s, const Op& first) const;
   void flush_travelling();
   void flush_mapping(uint32_t mapping);
   void arrive(SyncObjects& s, const SyncReq& m, Bytes values);
