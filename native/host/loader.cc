@@ -14,6 +14,11 @@
 namespace dmi::host {
 namespace {
 
+// Threads begin at different pages of their regions. Regions start at multiples of their size, and a processor's cache of page
+// translations goes by the last bits of a page's number: a dozen threads alike would need all that it has of a few such numbers.
+// So many pages at most stay unused at a region's ends; with them all that follows the stack is still under one page of the page table.
+constexpr uint64_t kColours = 32;
+
 [[noreturn]] void no_memory(const std::string& what, int64_t error) {
   throw Error("no-memory", "cannot map " + what + ": " + strerror(static_cast<int>(-error)) +
                                (error == -ENOMEM ? " (raise --thread-memory, or vm.max_map_count on this node)" : ""));
@@ -106,7 +111,7 @@ void load_program(const LoadRequest& request, AddressSpace& space, Context& cont
   const ElfImage& exe = *request.program->executable;
   const ElfImage* interp = request.program->interpreter.get();
   const uint64_t stack = page_up(request.stack);
-  const uint64_t least = kStackGuard + stack + exe.align + exe.span + kStubRoom + (interp ? interp->span : 0) + (1 << 18);
+  const uint64_t least = kStackGuard + 2 * kColours * kPage + stack + exe.align + exe.span + kStubRoom + (interp ? interp->span : 0) + (1 << 18);
   if (strings_size(request) > stack / 2)
     throw Error("bad-program", "program " + exe.path + ": its arguments and environment do not fit into a stack of " +
                                    std::to_string(stack) + " bytes");
@@ -114,11 +119,14 @@ void load_program(const LoadRequest& request, AddressSpace& space, Context& cont
     throw Error("no-memory", "program " + exe.path + " needs a region of at least " + std::to_string(least) +
                                  " bytes: raise --thread-memory (now " + std::to_string(request.region) + ")");
   space.create(request.zone, request.region);
-  const uint64_t low = space.extents().front().base + kStackGuard, top = low + stack;
+  const Extent region = space.extents().front();
+  const uint64_t colour = region.base / round_up_power_of_two(region.size) % kColours * kPage;  // by chance, as the base is
+  const uint64_t low = region.base + colour + kStackGuard, top = low + stack;
   int64_t r = space.map(low, stack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0, nullptr);
   if (r < 0) no_memory("the stack", r);
   space.set_stack(low, top);
-  space.note(low - kStackGuard, Area{low, PROT_NONE, false, nullptr, 0});
+  space.note(region.base, Area{low, PROT_NONE, false, nullptr, 0});
+  if (colour) space.note(region.base + region.size - colour, Area{region.base + region.size, PROT_NONE, false, nullptr, 0});
 
   // A page stays reserved behind the stack: overruns fault.
   const uint64_t exe_base = (top + kPage + exe.align - 1) / exe.align * exe.align;
