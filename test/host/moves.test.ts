@@ -222,6 +222,29 @@ describe.each([
   });
 });
 
+describe.each([
+  ['through a socket', { moves: 'stream' as const }],
+  ['within one machine', {}],
+])('a large thread where userfaultfd is not permitted, moved %s,', (_way, how) => {
+  it('stands still meanwhile, which the log says once, and is whole', async () => {
+    const USERFAULTFD = '323';
+    const without = guests.build('without.c');
+    const machine = {
+      address: '127.0.0.1',
+      on: (command: readonly string[]): [string, ...string[]] => [without, USERFAULTFD, ...command],
+    };
+    const { log, thread } = await stepping(200, 5000, 32, { ...how, machine });
+    for (const from of [1, 2, 1, 2, 1]) expect(await job.move(thread, from, 3 - from)).toMatchObject({ ok: true });
+    for (const host of job.hosts) {
+      const said = host.all('log').map(({ msg }) => msg as string);
+      expect(said.filter(line => line.includes('large threads stand still while they move'))).toEqual([
+        expect.stringContaining('Operation not permitted (sysctl vm.unprivileged_userfaultfd=1'),
+      ]);
+    }
+    await endsRight(thread, log, 200);
+  });
+});
+
 describe('many at once', () => {
   it('thirty threads change places, each exactly once', async () => {
     const log = guests.file('log');
