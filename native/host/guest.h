@@ -72,6 +72,7 @@ struct Guest {
   AddressSpace space;
   Descriptors files;
   std::string cwd;
+  uint32_t umask = 022;       // the host's own is 0: it would be that of all its threads
   std::string error_text;     // of the last failed call
   std::string pinned;         // a reason that is not a descriptor or a mapping
 

@@ -40,7 +40,7 @@ std::unique_ptr<Pending> read_op(Reader& r, Guest& g) {
 void write_guest(Writer& w, Guest& g) {
   w.num(g.space.brk_start()), w.num(g.space.brk_now()), w.num(g.space.stack_low()), w.num(g.space.stack_high());
   w.num(g.key), w.num(g.role), w.num(g.rank), w.num(g.count), w.num(g.arg), w.num(g.result), w.num(g.main), w.num(g.has_event);
-  w.text(g.cwd), w.text(g.error_text);
+  w.text(g.cwd), w.num(g.umask), w.text(g.error_text);
   w.num(g.context.sp), w.num(g.context.result);
   w.num(g.rest);
   w.num<int64_t>(g.rest == Rest::Sleep ? g.wake_at - monotonic_ns() : 0);
@@ -62,7 +62,7 @@ void read_guest(Reader& r, Guest& g) {
   g.space.set_stack(low, high);
   g.key = r.num<uint64_t>(), g.role = r.num<int32_t>(), g.rank = r.num<int32_t>(), g.count = r.num<int32_t>(), g.arg = r.num<int64_t>();
   g.result = r.num<int64_t>(), g.main = r.num<bool>(), g.has_event = r.num<bool>();
-  g.cwd = r.text(), g.error_text = r.text();
+  g.cwd = r.text(), g.umask = r.num<uint32_t>(), g.error_text = r.text();
   g.context.sp = r.num<uint64_t>(), g.context.result = r.num<int64_t>();
   g.rest = r.num<Rest>();
   g.wake_at = monotonic_ns() + r.num<int64_t>();

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -108,6 +109,7 @@ Host& Host::get() {
 void Host::begin(JobConfig config) {
   config_ = std::move(config);
   build_ = own_build_id();
+  umask_ = ::umask(0);  // every thread has its own
   ticks_per_second();
   if (config_.zone.high == 0) config_.zone = {kZoneLow, kZoneHigh};
   if (config_.zone.low < kZoneLow || config_.zone.high > kZoneHigh || config_.zone.low >= config_.zone.high)
@@ -291,6 +293,7 @@ std::shared_ptr<Guest> Host::start_guest(const StartRequest& request) {
   g->features = machine_features();
   g->has_event = request.joinable;
   g->cwd = config_.cwd.empty() ? "/" : config_.cwd;
+  g->umask = umask_;
   g->files.open_console();
   LoadRequest load;
   load.program = &program_;

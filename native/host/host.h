@@ -142,6 +142,7 @@ class Host {
 
   JobConfig config_;
   std::string build_;
+  uint32_t umask_ = 022;  // that threads begin with
   std::unique_ptr<memory::Member> member_;
   Scheduler scheduler_;
   Control control_;

@@ -43,11 +43,12 @@ std::array<Policy, 512> make_table() {
   ON(sync_file_range, call_fd); ON(readahead, call_fd); ON(fgetxattr, call_fd); ON(flistxattr, call_fd);
   ON(sendfile, call_fd_pair); ON(fstat, call_fstat); ON(newfstatat, call_statat); ON(statx, call_statat);
   ON(flock, call_flock); ON(chdir, call_chdir); ON(fchdir, call_fchdir); ON(getcwd, call_getcwd);
+  ON(umask, call_umask);
   // paths
-  ON(stat, call_path); ON(lstat, call_path); ON(access, call_path); ON(unlink, call_path); ON(mkdir, call_path); ON(rmdir, call_path);
+  ON(stat, call_path); ON(lstat, call_path); ON(access, call_path); ON(unlink, call_path); ON(mkdir, call_mkdir); ON(rmdir, call_path);
   ON(chmod, call_path); ON(chown, call_path); ON(truncate, call_path); ON(statfs, call_path); ON(utime, call_path); ON(utimes, call_path);
   ON(getxattr, call_path); ON(lgetxattr, call_path); ON(listxattr, call_path);
-  ON(faccessat, call_path_at); ON(faccessat2, call_path_at); ON(unlinkat, call_path_at); ON(mkdirat, call_path_at);
+  ON(faccessat, call_path_at); ON(faccessat2, call_path_at); ON(unlinkat, call_path_at); ON(mkdirat, call_mkdir);
   ON(fchmodat, call_path_at); ON(fchownat, call_path_at); ON(utimensat, call_path_at); ON(futimesat, call_path_at);
   ON(readlink, call_readlink); ON(readlinkat, call_readlinkat); ON(rename, call_two_paths); ON(link, call_two_paths);
   ON(renameat, call_two_paths_at); ON(renameat2, call_two_paths_at); ON(linkat, call_two_paths_at); ON(symlinkat, call_symlinkat);
@@ -56,7 +57,7 @@ std::array<Policy, 512> make_table() {
   ON(pipe, call_pipe); ON(pipe2, call_pipe2); ON(socket, call_new_fd); ON(eventfd2, call_new_fd); ON(timerfd_create, call_new_fd);
   ON(epoll_create1, call_new_fd); ON(memfd_create, call_new_fd); ON(inotify_init1, call_new_fd); ON(socketpair, call_socketpair);
   ON(connect, call_socket_io); ON(sendto, call_socket_io); ON(recvfrom, call_socket_io); ON(sendmsg, call_socket_io);
-  ON(recvmsg, call_socket_io); ON(accept, call_accept); ON(accept4, call_accept); ON(bind, call_fd); ON(listen, call_fd);
+  ON(recvmsg, call_socket_io); ON(accept, call_accept); ON(accept4, call_accept); ON(bind, call_bind); ON(listen, call_fd);
   ON(getsockname, call_fd); ON(getpeername, call_fd); ON(setsockopt, call_fd); ON(getsockopt, call_fd); ON(shutdown, call_fd);
   ON(poll, call_poll); ON(ppoll, call_ppoll); ON(select, call_select); ON(pselect6, call_select);
   ON(timerfd_settime, call_fd); ON(timerfd_gettime, call_fd); ON(epoll_ctl, call_epoll_ctl); ON(epoll_wait, call_epoll_wait);
@@ -65,7 +66,7 @@ std::array<Policy, 512> make_table() {
   ON(getpid, call_identity); ON(gettid, call_identity); ON(getppid, call_identity); ON(set_tid_address, call_identity);
   ON(getpgrp, call_identity); ON(getpgid, call_identity); ON(getsid, call_identity);
   ON(getuid, pass); ON(geteuid, pass); ON(getgid, pass); ON(getegid, pass); ON(getgroups, pass); ON(getresuid, pass); ON(getresgid, pass);
-  ON(uname, pass); ON(sysinfo, pass); ON(getrandom, pass); ON(getrusage, pass); ON(times, pass); ON(umask, pass); ON(getcpu, pass);
+  ON(uname, pass); ON(sysinfo, pass); ON(getrandom, pass); ON(getrusage, pass); ON(times, pass); ON(getcpu, pass);
   ON(sched_getaffinity, call_affinity); ON(sched_setaffinity, call_zero); ON(sched_getscheduler, call_zero); ON(sched_setscheduler, call_zero);
   ON(getpriority, call_zero); ON(setpriority, call_zero); ON(getrlimit, call_rlimit); ON(setrlimit, call_zero); ON(prlimit64, call_rlimit);
   ON(personality, call_zero); ON(sched_get_priority_max, pass); ON(sched_get_priority_min, pass);

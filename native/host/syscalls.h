@@ -47,7 +47,7 @@ Next call_open(Call&), call_openat(Call&), call_creat(Call&), call_close(Call&),
     call_two_paths_at(Call&), call_statat(Call&), call_readlink(Call&), call_readlinkat(Call&), call_chdir(Call&), call_fchdir(Call&),
     call_getcwd(Call&), call_flock(Call&), call_pipe(Call&), call_pipe2(Call&), call_new_fd(Call&), call_socketpair(Call&),
     call_socket_io(Call&), call_accept(Call&), call_poll(Call&), call_ppoll(Call&), call_select(Call&), call_symlinkat(Call&),
-    call_epoll_ctl(Call&), call_epoll_wait(Call&);
+    call_epoll_ctl(Call&), call_epoll_wait(Call&), call_umask(Call&), call_mkdir(Call&), call_bind(Call&);
 Next call_exit(Call&), call_arch_prctl(Call&), call_prctl(Call&), call_identity(Call&), call_sigaction(Call&), call_sigmask(Call&),
     call_zero(Call&), call_nosys(Call&), call_alarm(Call&), call_setitimer(Call&), call_refuse(Call&), call_kill(Call&), call_nanosleep(Call&), call_clock_nanosleep(Call&),
     call_yield(Call&), call_futex(Call&), call_rlimit(Call&), call_pause(Call&), call_mincore(Call&), call_affinity(Call&);

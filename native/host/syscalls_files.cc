@@ -54,6 +54,7 @@ std::string real_path(const std::string& path) { return Host::get().resolve_bund
 
 Next open_path(Call& c, const std::string& path, int flags, long mode) {
   const std::string real = real_path(path);
+  if (flags & (O_CREAT | (O_TMPFILE & ~O_DIRECTORY))) mode &= ~c.guest.umask;
   const auto open_it = [real, flags, mode] {
     return raw_syscall(SYS_openat, AT_FDCWD, reinterpret_cast<long>(real.c_str()), flags | O_CLOEXEC, mode);
   };
@@ -276,6 +277,25 @@ Next call_statat(Call& c) {
   }
   if (path.empty()) return give(c, -ENOENT);
   return call_path_at(c);
+}
+
+Next call_umask(Call& c) {
+  const long before = c.guest.umask;
+  c.guest.umask = static_cast<uint32_t>(c.a[0]) & 0777;
+  return give(c, before);
+}
+Next call_mkdir(Call& c) {
+  const bool at = c.nr == SYS_mkdirat;
+  std::string path;
+  if (!path_at(c, at ? 0 : -1, at ? 1 : 0, path)) return Next::Continue;
+  path = real_path(path);
+  return give(c, raw_syscall(SYS_mkdir, reinterpret_cast<long>(path.c_str()), c.a[at ? 2 : 1] & ~static_cast<long>(c.guest.umask)));
+}
+// A socket of a name takes over the mode that it has before.
+Next call_bind(Call& c) {
+  const OpenFile* f = c.guest.files.get(c.fd(0));
+  if (f && f->real >= 0) fchmod(f->real, 0777 & ~c.guest.umask);
+  return call_fd(c);
 }
 
 Next call_path(Call& c) {

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { type Fault, Guests, type Host, have, Job, type Message } from './harness.js';
@@ -156,6 +156,22 @@ describe('a thread that is looked at', () => {
     expect((await stack(job.host(1), '1.77')).why).toMatch(/not on this host/);
     execFileSync('timeout', ['10', 'sh', '-c', `: > '${pipe}'`]);
     expect((await job.exited(thread)).status).toBe(0);
+  });
+});
+
+describe('the mask of file modes', () => {
+  it('is each thread’s own, and goes with it', async () => {
+    const directory = guests.file('modes');
+    const go = guests.file('go');
+    mkdirSync(directory);
+    job = await Job.start(guests.build('umask.c'), { hosts: 2, argv: [directory, go] });
+    const [strict, open] = [await job.thread(1, 0, 2), await job.thread(1, 1, 2)];
+    while (job.output() !== 'set\nset\n') await job.host(1).change(1000);
+    expect(await job.move(strict, 1, 2)).toMatchObject({ ok: true });
+    writeFileSync(go, '');
+    for (const thread of [strict, open]) expect((await job.exited(thread)).status).toBe(0);
+    expect(job.output(strict)).toBe('set\n600 700 700 700, mask 077\n');
+    expect(job.output(open)).toBe('set\n666 777 777 777, mask 000\n');
   });
 });
 
