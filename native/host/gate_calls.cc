@@ -119,6 +119,7 @@ Next Host::gate_call(Worker& w, Guest& g, int64_t nr, void* args) {
     }
     case DMI_G_EXPORT: case DMI_G_WITHDRAW: case DMI_G_IMPORT: case DMI_G_GIVE_BACK: {
       auto* a = static_cast<dmi_gate_share*>(args);
+      g.pins_changed = true;
       return usable(g, a) ? share(g, nr, a) : bad_pointer();
     }
     case DMI_G_READY: warm_.take_snapshot(g); return result(0);

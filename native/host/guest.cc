@@ -30,6 +30,14 @@ std::string Guest::why_pinned() const {
   return files.pinned();
 }
 
+void Guest::note_pins() {
+  pins_changed = false;
+  std::string why = why_pinned();
+  lock.lock();
+  last_pin.swap(why);
+  lock.unlock();
+}
+
 std::string thread_name(ThreadKey key) { return std::to_string(key >> 32) + "." + std::to_string(key & 0xffffffff); }
 
 ThreadKey parse_thread(const std::string& name) {

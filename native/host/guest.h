@@ -95,7 +95,8 @@ struct Guest {
   int64_t wake_at = 0;                // Sleeping: CLOCK_MONOTONIC, ns
   int64_t sleep_result = 0;           // what the sleep returns
   dmi_gate_migrate* self_move = nullptr;  // Paused by its own DMI_migrate
-  std::string last_pin;               // why its last move was refused as pinned; guarded by lock
+  bool pins_changed = false;          // a call may have changed what why_pinned() says; its worker's
+  std::string last_pin;               // what why_pinned() said last; guarded by lock
   std::string why_stayed;             // of the last failed move, for self_move
   void* reply_to = nullptr;           // Blocked in a create or migrate: its argument block
 
@@ -120,6 +121,8 @@ struct Guest {
   int64_t process_id() const { return (static_cast<int64_t>(dmi_id()) << 16 | (thread_id() & 0xffff)) + 100; }
   // Why it cannot move now; empty: it can. At rest only.
   std::string why_pinned() const;
+  // Worker only, between two calls of its guest: last_pin is brought up to date.
+  void note_pins();
 };
 
 ThreadKey parse_thread(const std::string& name);  // 0: malformed

@@ -189,6 +189,7 @@ void Scheduler::run_guest(Worker& w, Guest& g) {
     dmi_switch_in();
     Guest& now = *w.current;  // the first may have passed the worker on to another
     now.cpu_ticks.store(now.cpu_ticks.load(std::memory_order_relaxed) + (__builtin_ia32_rdtsc() - w.run_since), std::memory_order_relaxed);
+    if (now.pins_changed) now.note_pins();
     if (static_cast<Reason>(now.context.reason) == Reason::Preempt) {
       next = Next::Yield;
     } else {

@@ -94,11 +94,14 @@ describe('a move that cannot be', () => {
     job = await Job.start(guests.build('holds.c'), { hosts: 2, argv: [what, file, log] });
     const thread = await job.thread();
     await until('the thread to hold it', () => job.output(thread).includes('holding'));
+    const pinned = async (at: number) => (await job.host(at).report()).threads[0]?.pinned;
+    if (what !== 'deleted') expect(await pinned(1)).toContain(words.replace('FILE', file)); // without any move
     const moved = await job.move(thread, 1, 2);
     expect(moved).toMatchObject({ ok: false, code: 'pinned', bytes: 0 });
     expect(moved.reason).toContain(words.replace('FILE', file));
     writeFileSync(`${file}.go`, '');
     await until('the thread to let go', () => job.output(thread).includes('free'));
+    expect(await pinned(1)).toBe(null);
     expect(await job.move(thread, 1, 2)).toMatchObject({ ok: true });
     writeFileSync(`${file}.end`, '');
     expect((await job.exited(thread)).status).toBe(5);

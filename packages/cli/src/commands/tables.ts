@@ -40,7 +40,7 @@ const THREADS: Column<ThreadRow>[] = [
   { head: 'SIZE', cell: row => (row.bytes === undefined ? '-' : bytes(row.bytes)), right: true },
   { head: 'MOVES', cell: row => String(row.moves), right: true },
   { head: 'MEMBER', cell: row => String(row.member), right: true, wide: true },
-  { head: 'PINNED', cell: row => row.pinned ?? '', wide: true },
+  { head: 'PINNED', cell: row => row.pinned ?? '', wide: 'or said' },
 ];
 
 type Flags = ClientFlags & FormatFlags;
@@ -56,6 +56,10 @@ async function show<Row>(rows: Row[], columns: Column<Row>[], flags: Flags, none
   else await print(render(rows, columns, flags.output));
 }
 
+const PS_HELP = `
+A thread is named after the host where it began: 0.3 is the third of host 0, wherever it is now. PINNED is shown when one
+cannot move, with what holds it; dmi drain waits for such threads.`;
+
 export function tableCommands(program: Command): void {
   listing(program, 'nodes', 'list the nodes of the cluster').action(async (flags: Flags) => {
     const rows = await withClient(flags, client => client.nodes());
@@ -67,6 +71,7 @@ export function tableCommands(program: Command): void {
   });
   listing(program, 'ps', 'list threads: where each is, its processor time and size')
     .option('--job <job>', 'of this job only')
+    .addHelpText('after', PS_HELP)
     .action(async (flags: Flags & { job?: string }) => {
       const rows = await withClient(flags, client =>
         client.threads({ ...(flags.job === undefined ? {} : { job: flags.job }), detail: true }),

@@ -1,17 +1,19 @@
 export type Format = 'table' | 'wide' | 'json';
 
-/** A column: its heading, the text of a row's cell, and whether it is shown with `-o wide` only. */
+/** A column: its heading, the text of a row's cell, and whether it is shown with `-o wide` only, or else where a row has something there. */
 export interface Column<Row> {
   head: string;
   cell: (row: Row) => string;
-  wide?: boolean;
+  wide?: boolean | 'or said';
   right?: boolean;
 }
 
 /** Rows as people (`table`, `wide`) or programs (`json`: one array) read them. */
 export function render<Row>(rows: readonly Row[], columns: readonly Column<Row>[], format: Format): string {
   if (format === 'json') return `${JSON.stringify(rows, null, 2)}\n`;
-  const shown = columns.filter(column => format === 'wide' || !column.wide);
+  const shown = columns.filter(
+    ({ wide, cell }) => format === 'wide' || !wide || (wide === 'or said' && rows.some(row => cell(row) !== '')),
+  );
   const lines = [shown.map(column => column.head), ...rows.map(row => shown.map(column => column.cell(row)))];
   const widths = shown.map((_, i) => Math.max(...lines.map(line => (line[i] ?? '').length)));
   return lines
