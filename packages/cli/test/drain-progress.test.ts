@@ -20,6 +20,7 @@ describe('the progress of a drain', () => {
         moved('0.9', 'a', 'balance'),
         { ...moved('0.2', 'a'), event: 'move-failed', code: 'pinned', reason: 'it has a socket' } as ClusterEvent,
         { ...moved('0.2', 'a'), event: 'move-failed', code: 'pinned', reason: 'thread 0.2 stays' } as ClusterEvent,
+        { ...moved('0.2', 'a'), event: 'move-failed', code: 'pinned', reason: 'thread 0.2 stays' } as ClusterEvent, // again
         moved('0.2', 'a'),
         moved('0.3', 'a'), // started meanwhile
         { time: 12, event: 'drain-finished', node: 'z', seconds: 2 },

@@ -8,6 +8,8 @@ export class DrainProgress {
   #moved = 0;
   #bytes = 0;
   #since = 0;
+  /** What was said last of threads that stay. */
+  readonly #stays = new Map<string, string>();
 
   /** Null: the event is none of this drain's. */
   line(event: ClusterEvent): string | null {
@@ -28,7 +30,10 @@ export class DrainProgress {
       }
       case 'move-failed': {
         if (event.cause !== 'drain' || (this.#node !== null && event.from !== this.#node)) return null;
-        const { thread, reason } = event;
+        const { job, thread, reason } = event;
+        // It is tried again and again; that is not news.
+        if (this.#stays.get(`${job}/${thread}`) === reason) return null;
+        this.#stays.set(`${job}/${thread}`, reason);
         return `  ${reason.includes(thread) ? reason : `thread ${thread} stays for now: ${reason}`}`;
       }
       case 'drain-finished': {
