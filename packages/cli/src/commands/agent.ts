@@ -1,6 +1,6 @@
 import { DEFAULT_ADDRESS, GRACE_MS } from '@dmi/core';
 import { Agent, parseSpot, type SpotSource } from '@dmi/node-agent';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { EXIT, Exit, explain } from '../exit.js';
 import { makeLog } from '../logging.js';
 import { type TlsFlags, tlsFiles, tlsOptions } from '../tls-flags.js';
@@ -48,11 +48,13 @@ export function agentCommand(program: Command): void {
       seconds,
       GRACE_MS / 1000,
     )
-    .option(
-      '--spot <source>',
-      'leave in time when this machine is going to be taken away: aws, gce, azure, file:PATH, sigterm:SECONDS or none',
-      parseSpot,
-      { kind: 'none' },
+    .addOption(
+      new Option(
+        '--spot <source>',
+        'leave in time when this machine is going to be taken away: aws, gce, azure, file:PATH, sigterm:SECONDS or none',
+      )
+        .argParser(parseSpot)
+        .default({ kind: 'none' }, 'none'),
     )
     .option('--log-level <level>', 'trace, debug, info, warn, error', 'info')
     .addHelpText('after', HELP)

@@ -23,6 +23,7 @@ export function controlCommands(program: Command): void {
     .action(drain);
   control(program, 'kill', 'end a job')
     .argument('<job>', "the job's id, or enough of it")
+    .addHelpText('after', KILL_HELP)
     .action(async (job: string, flags: Flags) => {
       const result = await withClient(flags, client => client.kill(job));
       await print(flags.output === 'json' ? `${JSON.stringify(result)}\n` : `${result.job} ${result.state}\n`);
@@ -31,6 +32,7 @@ export function controlCommands(program: Command): void {
     .argument('<thread>', 'its id, as dmi ps shows it')
     .argument('<node>', "the node's name, or enough of it")
     .option('--job <job>', 'its job, if several have a thread of that id')
+    .addHelpText('after', MOVE_HELP)
     .action(async (thread: string, node: string, flags: Flags & { job?: string }) => {
       const result = await withClient(flags, client => client.move(thread, node, flags.job ?? null));
       const { from, to, seconds } = result;
@@ -40,11 +42,25 @@ export function controlCommands(program: Command): void {
   control(program, 'stack', 'show where a thread is in its program: its calls, with symbols and lines')
     .argument('<thread>', 'its id, as dmi ps shows it')
     .option('--job <job>', 'its job, if several have a thread of that id')
+    .addHelpText('after', STACK_HELP)
     .action(async (thread: string, flags: Flags & { job?: string }) => {
       const result = await withClient(flags, client => client.stack(thread, flags.job ?? null));
       await print(flags.output === 'json' ? `${JSON.stringify(result)}\n` : result.text);
     });
 }
+
+const KILL_HELP = `
+  dmi kill jk3                      its threads end wherever they are, and dmi run with status 1 (dmi jobs lists the ids)`;
+
+const MOVE_HELP = `
+  dmi move 0.3 n2                   goes on there, at the instruction where it is; the balancer leaves it there
+
+A thread that holds what cannot move (a socket, a pipe, a lock on a file) stays, and the reason is said: dmi ps.`;
+
+const STACK_HELP = `
+  dmi stack 0.3                     as a debugger would show it; lines with -g and addr2line
+
+The thread stands still only while its registers and stack are copied.`;
 
 const DRAIN_HELP = `
   dmi drain n3                      as long as it takes; returns when the node has left

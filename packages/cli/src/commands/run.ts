@@ -53,11 +53,10 @@ export function runCommand(program: Command): void {
     .option('--local <nodes>', 'no cluster needed: use this many nodes on this machine, for this job alone', positive)
     .option('--cores <n>', 'with --local: worker threads per node', positive)
     .option('--memory <size>', 'with --local: global memory per node', size)
-    .option(
-      '--thread-memory <size>',
-      "a thread's memory as far as you can tell; regions are aligned to it",
-      size,
-      1 << 30,
+    .addOption(
+      new Option('--thread-memory <size>', "a thread's memory as far as you can tell; regions are aligned to it")
+        .argParser(size)
+        .default(1 << 30, '1G'),
     )
     .option(
       '--peer-timeout <seconds>',

@@ -48,11 +48,19 @@ export function simBalanceCommand(sim: Command): void {
     .option('--cores <n>', 'of each node', positive, 2)
     .option('--iterations <n>', 'of the job', positive, 500)
     .option('--work <seconds>', 'core-seconds of all threads in one iteration', seconds, 1)
-    .option('--bytes <size>', 'of each thread', size, 16 << 20)
+    .addOption(new Option('--bytes <size>', 'of each thread').argParser(size).default(16 << 20, '16M'))
     .option('--seed <n>', 'for what is drawn', positive, 1)
     .option('--spot', 'a node is reclaimed a third of the way, and another joins later')
-    .option('--policies <list>', 'separated by commas', policies, [...POLICIES])
-    .option('--balance-options <file>', 'as for dmi run', balanceFile, DEFAULT_BALANCE)
+    .addOption(
+      new Option('--policies <list>', 'separated by commas')
+        .argParser(policies)
+        .default([...POLICIES], POLICIES.join(',')),
+    )
+    .addOption(
+      new Option('--balance-options <file>', 'as for dmi run (docs/balancing.md)')
+        .argParser(balanceFile)
+        .default(DEFAULT_BALANCE, 'those of a job'),
+    )
     .option('--json', 'an array of outcomes')
     .addHelpText('after', HELP)
     .action(async (flags: Flags) => {

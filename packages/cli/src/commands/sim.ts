@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { render } from '../show/table.js';
 import { align, power } from '../sim/numbers.js';
 import { plot } from '../sim/plot.js';
@@ -26,7 +26,7 @@ export function simCommand(program: Command): void {
     .description('how many address spaces threads need whose memory lies at random addresses (docs/random-address.md)')
     .option('--address-bits <n>', 'size of an address space: 2^n bytes', positive, 47)
     .option('--processes <n>', 'how many', power, 16_384)
-    .option('--bytes <n>', 'of memory each; 2^32 may be written', power, 2 ** 32)
+    .addOption(new Option('--bytes <n>', 'of memory each').argParser(power).default(2 ** 32, '2^32'))
     .option('--pieces <n>', 'that the memory of each consists of', power, 1)
     .option('--align <n>', 'a piece starts at a multiple of this', power, 1)
     .option('--trials <n>', 'how often everything is drawn anew', positive, 10)
@@ -35,6 +35,7 @@ export function simCommand(program: Command): void {
     .option('--sweep', 'one line for each power of two as alignment, from 1 to 16 pieces')
     .option('--svg <file>', 'draws the result')
     .option('--json', 'an object, or with --sweep an array')
+    .addHelpText('after', HELP)
     .action(async (flags: Flags) => {
       const { trials, seed, threads, addressBits, processes, bytes, pieces } = flags;
       const alignments = flags.sweep ? align.sweep(bytes / pieces) : [flags.align];
@@ -46,6 +47,11 @@ export function simCommand(program: Command): void {
       else await print(render(rows, COLUMNS, 'table'));
     });
 }
+
+const HELP = `
+  dmi sim random-address                             a contiguous region each: about six address spaces
+  dmi sim random-address --pieces 65536 --trials 1   cut into pieces: thousands, in a minute
+  dmi sim random-address --sweep --svg sweep.svg     which alignment is best`;
 
 const COLUMNS = [
   { head: 'PIECES', cell: (row: Summary) => String(row.pieces), right: true },
