@@ -48,7 +48,7 @@ int64_t DMI_thread(int64_t addr) {
   }
   CHECK(MIN(2, 3) == 2 && MAX(2, 3) == 3 && fabs(PI - 4 * atan(1)) < 1e-15 && fabs(E - exp(1)) < EPS12 && EPS6 == 1e-6);
   CHECK(UNDEF == -1 && TRUE == 1 && FALSE == 0 && PAGESIZE == 4096 && PROCNUM >= 1 && PROCNUM2 >= 1 && SUCCESS != FAILURE);
-  CHECK(DMI_NULL == -1 && DMI_GET == 20 && DMI_PUT == 24 && DMI_CLOSED == 23 && DMI_OP_PROD == 23 && DMI_TYPE_DOUBLE == 26);
+  CHECK(DMI_NULL == -1 && DMI_TRUE == TRUE && DMI_FALSE == FALSE && DMI_ID_UNDEF != DMI_AUTOMATIC && DMI_AUTOMATIC == -1 && DMI_GET == 20 && DMI_PUT == 24 && DMI_CLOSED == 23 && DMI_OP_PROD == 23 && DMI_TYPE_DOUBLE == 26);
   void *q = DMI_thread_malloc(100);
   CHECK(q && (q = DMI_thread_realloc(q, 200000)));
   DMI_thread_free(q);

@@ -55,6 +55,24 @@ static void wait_for_broadcast(void) {
   }
 }
 
+/* All try at once: one gets it, and nobody else can give it back. */
+static void one_gets(int32_t (*trylock)(int64_t, int32_t *), int32_t (*unlock)(int64_t), int64_t object, int64_t word) {
+  int32_t mine = -1;
+  CHECK(trylock(object, &mine));
+  CHECK(mine == TRUE || mine == FALSE);
+  if (mine) add_word(word, 1);
+  meet();
+  CHECK(get_word(word) == 1);
+  meet();
+  if (mine) {
+    put_word(word, 0);
+    CHECK(unlock(object));
+  } else {
+    REFUSED(unlock(object), EPERM);
+  }
+  meet();
+}
+
 int64_t DMI_thread(int64_t addr) {
   enter(addr);
   int64_t word = shared.data[0], mutex = shared.data[1], spin = shared.data[8];
@@ -74,20 +92,9 @@ int64_t DMI_thread(int64_t addr) {
     int64_t pairs = shared.threads / 2, want = 0;
     for (int64_t p = 0; p < pairs; p++) want += TIMES * 2000 * p + TIMES * (TIMES - 1) / 2;
     CHECK(get_word(shared.data[5]) == want);
-    /* try-lock: one of all gets it. */
-    int32_t mine;
-    CHECK(DMI_mutex_trylock(mutex, &mine));
-    if (mine) add_word(word, 1);
-    meet();
-    CHECK(get_word(word) == 1);
-    meet();
-    if (mine) {
-      put_word(word, 0);
-      put_word(shared.data[5], 0);
-      CHECK(DMI_mutex_unlock(mutex));
-    } else {
-      REFUSED(DMI_mutex_unlock(mutex), EPERM);
-    }
+    one_gets(DMI_mutex_trylock, DMI_mutex_unlock, mutex, word);
+    one_gets(DMI_spin_trylock, DMI_spin_unlock, spin, word);
+    if (rank == 0) put_word(shared.data[5], 0);
     meet();
   }
   return DONE;
@@ -116,6 +123,8 @@ void DMI_main(int argc, char **argv) {
   /* The initialisers, written over the address, do as well as the calls. */
   CHECK(DMI_write(shared.data[1], sizeof DMI_MUTEX_INITIALIZER, &DMI_MUTEX_INITIALIZER, DMI_PUT, NULL));
   CHECK(DMI_mutex_lock(shared.data[1]) && DMI_mutex_unlock(shared.data[1]));
+  CHECK(DMI_write(shared.data[2], sizeof DMI_COND_INITIALIZER, &DMI_COND_INITIALIZER, DMI_PUT, NULL));
+  CHECK(DMI_cond_signal(shared.data[2]) && DMI_cond_broadcast(shared.data[2]) && DMI_cond_destroy(shared.data[2]));
   for (int i = 0; i < 9; i++)
     if (i != 3 && i != 6) unmap(shared.data[i]);
   finish("mutex");

@@ -23,6 +23,9 @@ int32_t DMI_create(DMI_thread_t *thread, int32_t dmi_id, int64_t dmi_addr, int64
 
 int32_t DMI_join(DMI_thread_t thread, int64_t *result, DMI_local_status_t *status) {
   if (!dmi_status_free(status)) return FALSE;
+  DMI_thread_t self;
+  if (DMI_self(&self) && self.dmi_id == thread.dmi_id && self.thread_id == thread.thread_id)
+    return dmi_status_done(status, dmi_fail(EDEADLK, "a thread that waits for its own end waits for ever"));
   struct dmi_gate_op op = {.kind = DMI_K_EVENT_WAIT, .thread = name(thread)};
   struct dmi_after after = {.value = result, .value_size = 8};
   return dmi_run(&op, status, &after);
