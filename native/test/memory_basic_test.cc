@@ -329,6 +329,55 @@ TEST(Memory, WhoIsBeyondThePoolIsToldWhenThereIsRoom) {
   }
 }
 
+// What is pinned stays where the pool is too small for all: copies are not dropped, owned pages do not go to others.
+TEST(Memory, APinnedPageStaysUntilItIsUnpinned) {
+  constexpr int64_t kPool = 64 << 10, kPage = 1024, kPages = 96;
+  for (const bool owned : {false, true}) {
+    SCOPED_TRACE(owned);
+    Cluster c(2, 1, kPool);
+    const auto a = c.map(0, kPage, kPages);
+    for (int64_t i = 0; i < kPages; i++) c.put(static_cast<MemberId>(i % 2), a + i * kPage, i);
+    const auto here = [&](int64_t page) {  // it can be read without a message
+      int64_t x = -1;
+      Piece piece{a + page * kPage, 8, reinterpret_cast<std::byte*>(&x)};
+      Op op;
+      op.kind = OpKind::Read;
+      op.mode = Mode::Get;
+      op.pieces = {&piece, 1};
+      const bool at_once = c.world.submit(0, &op);
+      if (!at_once) c.world.wait(&op, 0);
+      EXPECT_EQ(x, page);
+      return at_once;
+    };
+    const auto pin = [&](OpKind kind) {
+      Op op;
+      op.kind = kind;
+      op.addr = a + 5 * kPage;
+      op.size = 8;
+      EXPECT_EQ(c.run(0, op).error, 0) << op.message;
+    };
+    // Member 0 goes through all pages again and again, in turn as copies or as their owner.
+    const auto churn = [&] {
+      for (int round = 0; round < 4; round++)
+        for (int64_t i = 0; i < kPages; i++) {
+          if (i == 5 && round > 0) continue;  // nothing but the pin may keep it
+          if (owned) c.put(0, a + i * kPage, i, Mode::Exclusive);
+          else c.get(0, a + i * kPage, Mode::Invalidate);
+        }
+      c.world.settle();
+    };
+    pin(OpKind::Save);
+    churn();
+    EXPECT_TRUE(here(5));
+    int64_t gone = 0;
+    for (int64_t i = 0; i < kPages; i++) gone += !here(i);
+    EXPECT_GE(gone, kPages - kPool / kPage);
+    pin(OpKind::Unsave);
+    churn();
+    EXPECT_FALSE(here(5));
+  }
+}
+
 TEST(Memory, DrainLosesNothing) {
   Cluster c(4);
   const auto a = c.map(0, 64, 200);
