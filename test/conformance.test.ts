@@ -72,6 +72,11 @@ describe('while a node joins and one leaves', () => {
     expect(cluster.dmi('drain', 'a').stdout).toMatch(/^a drained in/);
     writeFileSync(over, '');
     await Promise.all(jobs.map((job, i) => expectOk(names[i] ?? '', job)));
+    for (const job of jobs) {
+      const log = job.log();
+      expect(log).toContainEqual(expect.objectContaining({ event: 'member', node: 'c', state: 'active' }));
+      expect(log).toContainEqual(expect.objectContaining({ event: 'member', node: 'a', state: 'gone' }));
+    }
     expect(jobs.flatMap(job => job.log()).some(({ event }) => event === 'moved')).toBe(true);
   });
 });
