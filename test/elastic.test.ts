@@ -101,11 +101,16 @@ describe('an elastic job', () => {
 
   it('waits with a thread that cannot move, says why, and moves it when it can', async () => {
     cluster = await Processes.start(['a', 'b']);
-    const job = cluster.run('-n', '2', guests.build('listens'), '4');
+    const close = `${go.path}.close`;
+    const job = cluster.run('-n', '2', guests.build('listens'), close, go.path);
     await until('the job runs', () => job.stdout.match(/listening/g)?.length === 2);
-    const { stderr, status } = cluster.dmi('drain', 'a');
-    expect(stderr).toMatch(/thread \d\.1 stays .*: .*socket/);
-    expect(status).toBe(0);
+    const drain = cluster.begin('drain', 'a');
+    await until('the drain says why', () => /thread \d\.1 stays .*: .*socket/.test(drain.stderr));
+    expect(perNode()).toEqual({ a: 1, b: 1 });
+    writeFileSync(close, '');
+    expect((await drain.ended).status).toBe(0);
+    expect(perNode()).toEqual({ b: 2 });
+    go.give();
     expect((await job.ended).status).toBe(0);
   });
 
