@@ -31,11 +31,19 @@ constexpr const char* kOwnProgram = "/proc/self/exe";  // the guest's, not the h
 Host* the_host = nullptr;
 memory::Member* fast_member = nullptr;  // for the gate's fast entries, which must not look anything up
 
+// Whether this may be the guest's. What is not is the slow path's to refuse, before a byte of the host is touched.
+bool may_be_guests(const void* p, int64_t size) {
+  const auto at = reinterpret_cast<uint64_t>(p);
+  return in_zone(at) && static_cast<uint64_t>(size) <= kZoneHigh - at;
+}
+
 // The gate's fast entries: on the guest's stack, with the guest's FS base (see memory/member.h).
 int64_t fast_read(int64_t addr, int64_t size, void* buf, int32_t mode) {
+  if (!may_be_guests(buf, size)) return 0;
   return fast_member->try_read(addr, size, buf, static_cast<memory::Mode>(mode));
 }
 int64_t fast_write(int64_t addr, int64_t size, const void* buf, int32_t mode) {
+  if (!may_be_guests(buf, size)) return 0;
   return fast_member->try_write(addr, size, buf, static_cast<memory::Mode>(mode));
 }
 int64_t fast_fad(int64_t addr, int64_t add, int64_t* fetched) { return fast_member->try_fad(addr, add, fetched); }
@@ -401,7 +409,7 @@ Next Host::fault(Worker& w, Guest& g) {
   if (f.signal == SIGSEGV && (in_guard(f.address) || in_guard(f.sp) || (f.code == SI_KERNEL && f.sp >= low && f.sp - low < 16384)))
     text += ": its stack of " + std::to_string((g.space.stack_high() - low) >> 10) + " KiB overflowed";
   else if (f.signal == SIGSEGV || f.signal == SIGBUS)
-    text += " at address " + hex(f.address);
+    text += " at address " + hex(f.address) + (f.pc < kZoneLow && f.pc != f.address ? ", which it gave to a DMI call" : "");
   const std::string calls =
       "thread " + g.name() + " was in\n" + with_program_name(describe(g.space, backtrace(g.space, f.pc, f.sp, f.bp)), config_);
   output_.write(g.key, 2, calls.data(), calls.size());

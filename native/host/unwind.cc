@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "elf_view.h"
+#include "layout.h"
 #include "symbols.h"
 
 namespace dmi::host {
@@ -214,13 +215,34 @@ bool return_from_top(const AddressSpace& space, const StackCopy* stack, std::arr
   return space.find(r[kReturn] - 1) != nullptr;
 }
 
+bool is_code(const AddressSpace& space, uint64_t at) {
+  const Area* a = space.find(at);
+  return a && (a->prot & PROT_EXEC);
+}
+
+// From the host's own code, in one of the gate's fast entries, which are called on the guest's stack and take little of it: up to the
+// first word that is an address in the guest's code. What the caller had in its frame pointer is there or among those words.
+bool return_from_host(const AddressSpace& space, const StackCopy* stack, std::array<uint64_t, kRegisters>& r) {
+  constexpr int kMost = 64;
+  const auto is_frame = [&](uint64_t at) {
+    uint64_t back = 0;
+    return at > r[kSp] && read_word(space, stack, at + 8, back) && is_code(space, back - 1);
+  };
+  for (int i = 0; i < kMost && read_word(space, stack, r[kSp], r[kReturn]); i++) {
+    r[kSp] += 8;
+    if (is_code(space, r[kReturn] - 1)) return true;
+    if (!is_frame(r[kBp])) r[kBp] = r[kReturn];
+  }
+  return false;
+}
+
 // The caller's registers in place of a function's own. `call`: pc is a return address, behind the call it belongs to.
 bool step(const AddressSpace& space, const StackCopy* stack, std::array<uint64_t, kRegisters>& r, bool call) {
   const uint64_t pc = r[kReturn] - (call ? 1 : 0);
   uint64_t start = 0, relative = 0;
   const Area* a = space.find(pc, &start);
-  if (!a || !(a->prot & PROT_EXEC))  // a jump to nowhere: the return address, if it was a call, is on top of the stack
-    return !call && return_from_top(space, stack, r);
+  if (!is_code(space, pc))  // a jump to nowhere: the return address, if it was a call, is on top of the stack
+    return !call && (pc < kZoneLow ? return_from_host(space, stack, r) : return_from_top(space, stack, r));
   if (!a->file) return false;
   const FileView f(a->file->real);
   const auto* h = f.at<Elf64_Ehdr>(0);

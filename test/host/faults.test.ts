@@ -54,6 +54,21 @@ describe('a thread that dies', () => {
     },
   );
 
+  it('of what it gave to a DMI call is told so; nothing of the host is read or written', async () => {
+    job = await Job.start(guests.build('given.c', 'dmi'));
+    const host = job.host(1);
+    const thread = await job.thread();
+    while (host.all('fault').length === 0 && !host.exit) await host.change(1000);
+    expect(job.output(thread)).toBe('000\n'.repeat(6));
+    expect(host.all<Fault>('fault')[0]?.text).toMatch(
+      /^thread \S+ on n1 died of SIGSEGV at address 0x\w+, which it gave to a DMI call, pc 0x\w+$/,
+    );
+    const calls = job.output(thread, 2).split('\n');
+    const at = calls.findIndex(line => / culprit\+0x[0-9a-f]+ \(given-c-dmi\)/.test(line));
+    expect(at, calls.join('\n')).toBeGreaterThan(0);
+    expect(calls[at + 1]).toMatch(/ DMI_main\+0x[0-9a-f]+ /);
+  });
+
   it('does not disturb another that computes beside it', async () => {
     job = await Job.start(guests.build('faults.c'), { argv: ['null'], workers: 1 });
     const host = job.host(1);
