@@ -20,7 +20,11 @@ const openblas =
     .map(name => `/usr/lib/x86_64-linux-gnu/${name}`)
     .find(existsSync) ?? '';
 
+const libpython = '/usr/lib/x86_64-linux-gnu/libpython3.11.so.1.0';
 const guests = new Guests();
+const pythons: [kind: string, build: () => string][] = [];
+if (python) pythons.push(['executable', () => python]);
+if (existsSync(libpython)) pythons.push(['library', () => guests.build('python.c', `-DLIBRARY="${libpython}"`)]);
 let job: Job | undefined;
 afterEach(() => job?.stop());
 afterAll(() => guests.remove());
@@ -224,7 +228,8 @@ describe('a program moved in the middle', () => {
     expect(end.moves, end.failures.map(m => m.reason).join('; ')).toBeGreaterThan(0);
   });
 
-  it.skipIf(!python)('is python, in the middle of a generator', async () => {
+  it.each(pythons)('is python, in the middle of a generator: its %s', async (_kind, build) => {
+    const program = build();
     const script = [
       'import os, sys',
       'def primes():',
@@ -237,8 +242,8 @@ describe('a program moved in the middle', () => {
       'for i in range(260):\n    while i == 130 and not os.path.exists(go): pass\n    print("round", i, sum(next(p) for _ in range(20)), flush=True)',
       'sys.exit(4)',
     ].join('\n');
-    const end = await travel(python, ['-S', '-c', `go = '@GO@'\n${script}`], { env: ['PYTHONDONTWRITEBYTECODE=1'] });
-    const expected = execFileSync(python, ['-S', '-c', `go = '/'\n${script.replace('sys.exit(4)', '')}`], {
+    const end = await travel(program, ['-S', '-c', `go = '@GO@'\n${script}`], { env: ['PYTHONDONTWRITEBYTECODE=1'] });
+    const expected = execFileSync(program, ['-S', '-c', `go = '/'\n${script.replace('sys.exit(4)', '')}`], {
       encoding: 'utf8',
     });
     expect(sorted(end.stdout)).toEqual(sorted(expected));
