@@ -8,7 +8,7 @@ import { type Command, Processes, pause, until } from './cluster/processes.js';
 // The C interface on the real thing: every program of test/dmi (built by its Makefile) covers one group of calls, checks
 // itself and prints `ok NAME`.
 
-const OTHERS = ['hammer']; // not conformance: has tests of its own
+const OTHERS = ['hammer']; // not conformance: hammer.test.ts
 const PROGRAMS = readdirSync(`${ROOT}/test/dmi`)
   .filter(file => file.endsWith('.c'))
   .map(file => file.slice(0, -2))
