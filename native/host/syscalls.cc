@@ -24,7 +24,7 @@ namespace {
 struct Policy {
   const char* name = nullptr;
   Handler handler = nullptr;
-  bool pins = false;  // may tie the thread to this host, or untie it
+  bool unties = false;  // may end what ties the thread to this host
 };
 
 std::array<Policy, 512> make_table() {
@@ -87,10 +87,8 @@ std::array<Policy, 512> make_table() {
   ON(fork, call_refuse); ON(vfork, call_refuse); ON(clone, call_refuse); ON(clone3, call_refuse); ON(execve, call_refuse);
   ON(execveat, call_refuse); ON(ptrace, call_refuse); ON(wait4, call_refuse); ON(shmget, call_refuse); ON(shmat, call_refuse);
 #undef ON
-  for (long nr : {SYS_open, SYS_openat, SYS_pipe, SYS_pipe2, SYS_socket, SYS_socketpair, SYS_accept, SYS_accept4, SYS_eventfd2, SYS_timerfd_create,
-                  SYS_epoll_create1, SYS_memfd_create, SYS_inotify_init1, SYS_close, SYS_close_range, SYS_dup, SYS_dup2, SYS_dup3, SYS_fcntl, SYS_flock,
-                  SYS_mmap, SYS_munmap, SYS_mremap})
-    t[static_cast<size_t>(nr)].pins = true;
+  for (long nr : {SYS_close, SYS_close_range, SYS_dup2, SYS_dup3, SYS_fcntl, SYS_flock, SYS_mmap, SYS_munmap, SYS_mremap})
+    t[static_cast<size_t>(nr)].unties = true;
   return t;
 }
 
@@ -147,7 +145,7 @@ Next system_call(Worker& w, Guest& g, const SystemCall& call) {
   Call c{w, g, call.nr, {call.a[0], call.a[1], call.a[2], call.a[3], call.a[4], call.a[5]}, call};
   g.system_calls++;
   const Policy policy = c.nr >= 0 && c.nr < 512 ? kTable[static_cast<size_t>(c.nr)] : Policy{};
-  g.pins_changed |= policy.pins;
+  g.pins_changed |= policy.unties && !g.last_pin.empty();
   const Next next = policy.handler ? policy.handler(c) : call_refuse(c);
   if (next != Next::Gone) g.context.result = c.result;
   return next;

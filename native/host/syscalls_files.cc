@@ -43,6 +43,7 @@ long take_in(Guest& g, long real, std::string path, int flags, const char* what)
   if (fstat(f->real, &st) == 0 && !f->path.empty())
     f->kind = S_ISREG(st.st_mode) ? FileKind::Regular : S_ISDIR(st.st_mode) ? FileKind::Directory
               : S_ISCHR(st.st_mode) ? FileKind::Device : FileKind::Pinned;
+  g.pins_changed |= f->kind == FileKind::Pinned;
   return g.files.add(std::move(f), flags & O_CLOEXEC);
 }
 Next adopt(Call& c, long real, std::string path, int flags, const char* what) {
@@ -144,6 +145,7 @@ static Next lock_range(Call& c, OpenFile& f) {
     l->l_pid = 0;
   }
   if (c.a[1] == F_OFD_GETLK) return with_fd(c, 0, false);
+  c.guest.pins_changed = true;
   const bool unlock = l->l_type == F_UNLCK, whole = l->l_whence == SEEK_SET && l->l_start == 0 && l->l_len == 0;
   if (!unlock && c.a[1] == F_OFD_SETLKW) {
     f.locked = true;
@@ -178,6 +180,7 @@ Next call_fcntl(Call& c) {
 Next call_flock(Call& c) {
   Descriptors::Slot* s = c.guest.files.slot(c.fd(0));
   if (!s) return give(c, -EBADF);
+  c.guest.pins_changed = true;
   const bool unlock = (c.a[1] & ~LOCK_NB) == LOCK_UN;
   if (!unlock && !(c.a[1] & LOCK_NB)) {
     s->file->locked = true;

@@ -20,6 +20,7 @@ Next call_mmap(Call& c) {
   if (!(flags & MAP_ANONYMOUS)) {
     const OpenFile* f = c.guest.files.get(c.fd(4));
     if (!f || f->real < 0) return give(c, -EBADF);
+    c.guest.pins_changed |= (flags & MAP_TYPE) != MAP_PRIVATE;
     fd = f->real;
     file = std::make_shared<MappedFile>();
     file->path = f->path;
