@@ -71,4 +71,4 @@ it(`a job that hammers its memory sees nothing wrong while nodes and threads com
   const { stdout, stderr, status } = await job.ended;
   expect({ done, status, stdout, stderr }).toEqual({ done, status: 0, stdout: 'ok hammer\n', stderr: '' });
   expect(job.log().filter(({ event }) => event === 'moved').length).toBeGreaterThan(0);
-});
+}, 300_000);
