@@ -4,22 +4,13 @@
 
 #include <algorithm>
 
+#include "huge_pages.h"
 #include "platform.h"
 #include "signals.h"
 
 namespace dmi::host {
 namespace {
 constexpr uint64_t kStep = 4 << 20;  // bytes, a multiple of a huge page
-}
-
-bool PageSizeChoice::huge() const {
-  if (steps_ < 2) return steps_ == 0;
-  return steps_ % kProbeEvery == 0 ? !better_huge() : better_huge();
-}
-
-void PageSizeChoice::took(uint64_t bytes, double seconds) {
-  cost_[huge()] = seconds / static_cast<double>(bytes);
-  steps_++;
 }
 
 Populator::Populator(uint64_t start, uint64_t size) : reached_(start), thread_([this, start, size] { run(start + size); }) {}
@@ -39,13 +30,13 @@ void Populator::run(uint64_t end) {
     const bool whole = at - next == kStep, huge = whole && choice.huge();
     auto* p = reinterpret_cast<void*>(next);
     const double begin = monotonic_seconds();
-    if (huge && madvise(p, kStep, MADV_HUGEPAGE) == 0) lowest = next;
+    if (huge && permit_huge_pages(next, at)) lowest = next;
     madvise(p, at - next, MADV_POPULATE_WRITE);  // what it does not reach is populated by who touches it
-    if (whole) choice.took(kStep, monotonic_seconds() - begin);
+    if (whole) choice.took(huge, kStep, monotonic_seconds() - begin);
     at = next;
   }
   // One mapping again, not one for each change of mind.
-  if (lowest < end) madvise(reinterpret_cast<void*>(lowest), (end & ~(kStep - 1)) - lowest, MADV_HUGEPAGE);
+  if (lowest < end) permit_huge_pages(lowest, end & ~(kStep - 1));
 }
 
 }  // namespace dmi::host

@@ -11,6 +11,7 @@
 #include <sys/random.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -20,13 +21,14 @@
 #include <thread>
 
 #include "error.h"
+#include "huge_pages.h"
 #include "platform.h"
 #include "signals.h"
 
 namespace dmi::host {
 namespace {
 
-constexpr uint64_t kStep = 4 << 20;       // bytes that are read in one call
+constexpr uint64_t kStep = 4 << 20;       // bytes that are read in one call, and have pages of one size; whole huge pages
 constexpr uint64_t kPiece = 256 << 10;    // bytes that stay in a core's cache between being read and being put into place
 constexpr uint64_t kFreshFrom = 1 << 20;  // bytes of a run from which putting whole new pages into place pays
 constexpr uint64_t kTwoFrom = 4 << 20;    // bytes from which two threads share the work
@@ -56,20 +58,39 @@ class Turn {
   static inline unsigned left_ = std::max(1u, std::thread::hardware_concurrency());
 };
 
-// New pages put into a range as a whole: unlike a page that is touched, they are not cleared first. While it exists nobody else may
-// touch the range.
+// All copying here shares what it has found out about page sizes. What a step costs is processor time: others that run meanwhile do
+// not make it look dear.
+class SharedChoice {
+ public:
+  bool huge() {
+    std::lock_guard hold(mutex_);
+    return choice_.huge();
+  }
+  void took(bool huge, uint64_t bytes, double seconds) {
+    std::lock_guard hold(mutex_);
+    choice_.took(huge, bytes, seconds);
+  }
+
+ private:
+  std::mutex mutex_;
+  PageSizeChoice choice_;
+};
+
+double thread_seconds() {
+  timespec t;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec) * 1e-9;
+}
+
+// New pages put into ranges as a whole: unlike a page that is touched, they are not cleared first. They are small ones. While it exists
+// nobody else may touch a range that it has claimed.
 class NewPages {
  public:
-  explicit NewPages(const Run& run) {
+  NewPages() {
     fd_ = static_cast<int>(syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | kUserModeOnly));
-    if (fd_ < 0) return;
     uffdio_api api{};
     api.api = UFFD_API;
-    uffdio_register reg{};
-    reg.range = {run.start, run.size};
-    reg.mode = UFFDIO_REGISTER_MODE_MISSING;
-    // Fails for mappings of files.
-    if (ioctl(fd_, UFFDIO_API, &api) == 0 && ioctl(fd_, UFFDIO_REGISTER, &reg) == 0) return;
+    if (fd_ < 0 || ioctl(fd_, UFFDIO_API, &api) == 0) return;
     close(fd_);
     fd_ = -1;
   }
@@ -77,9 +98,14 @@ class NewPages {
     if (fd_ >= 0) close(fd_);
   }
   NewPages(const NewPages&) = delete;
-  bool possible() const { return fd_ >= 0; }
-
-  // False: the kernel will not.
+  // False: the kernel will not, as for mappings of files.
+  bool claim(uint64_t start, uint64_t size) const {
+    uffdio_register reg{};
+    reg.range = {start, size};
+    reg.mode = UFFDIO_REGISTER_MODE_MISSING;
+    return fd_ >= 0 && ioctl(fd_, UFFDIO_REGISTER, &reg) == 0;
+  }
+  // Into a range that is claimed. False: the kernel will not.
   bool put(uint64_t at, const std::byte* from, size_t size) const {
     while (size > 0) {
       uffdio_copy c{};
@@ -160,30 +186,51 @@ void SourceMemory::read(uint64_t from, void* to, size_t size, const std::functio
   }
 }
 
-// False: that is not possible here; nothing is to be relied upon then.
-bool SourceMemory::copy_fresh(const Run& run, std::vector<Run>& missed) {
-  const NewPages pages(run);
-  if (!pages.possible()) return false;
-  std::atomic<uint64_t> next{0};
+// In steps, each of them with pages of one size: huge ones are copied into where they are, small ones put there. False: that is not
+// possible here; nothing is to be relied upon then.
+bool SourceMemory::copy_fresh(const Run& run, std::vector<Run>& missed) const {
+  static SharedChoice choice;
+  const bool large = run.size >= kHugeFrom && permit_huge_pages(run.start, run.start + run.size);
+  const uint64_t step = large ? kStep : kPiece, end = run.start + run.size;
+  const NewPages pages;
+  if (!large && !pages.claim(run.start, run.size)) return false;
+  std::atomic<uint64_t> next{run.start & ~(step - 1)};
   std::atomic<bool> good{true};
   std::mutex mutex;
   std::string broken;
+  const auto gone = [&](uint64_t page) {
+    std::lock_guard hold(mutex);
+    missed.push_back({page, kPage});
+  };
+  const auto take = [&](uint64_t at, uint64_t size, std::byte* piece) {
+    const bool whole = large && size == kStep, huge = whole && choice.huge();
+    const double begin = whole ? thread_seconds() : 0;
+    if (huge) {
+      read(at, reinterpret_cast<void*>(at), size, [&](size_t offset) { gone(at + offset); });
+    } else if (large && !pages.claim(at, size)) {
+      good = false;
+    } else {
+      for (uint64_t part; size > 0 && good; at += part, size -= part) {
+        part = std::min(size, kPiece);
+        read(at, piece, part, [&](size_t offset) {
+          memset(piece + offset, 0, kPage);
+          gone(at + offset);
+        });
+        if (!pages.put(at, piece, part)) good = false;
+      }
+    }
+    if (whole) choice.took(huge, kStep, thread_seconds() - begin);
+  };
   const auto work = [&] {
     void* p = mmap(nullptr, kPiece, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (p == MAP_FAILED) {
       good = false;
       return;
     }
-    auto* const piece = static_cast<std::byte*>(p);
     try {
-      for (uint64_t at; good && (at = next.fetch_add(kPiece)) < run.size;) {
-        const uint64_t size = std::min(kPiece, run.size - at);
-        read(run.start + at, piece, size, [&](size_t offset) {
-          memset(piece + offset, 0, kPage);
-          std::lock_guard hold(mutex);
-          missed.push_back({run.start + at + offset, kPage});
-        });
-        if (!pages.put(run.start + at, piece, size)) good = false;
+      for (uint64_t from; good && (from = next.fetch_add(step)) < end;) {
+        const uint64_t at = std::max(from, run.start);
+        take(at, std::min(end, from + step) - at, static_cast<std::byte*>(p));
       }
     } catch (const Error& e) {
       std::lock_guard hold(mutex);

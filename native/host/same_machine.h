@@ -38,7 +38,7 @@ class SourceMemory {
  private:
   SourceMemory(int pid, int pidfd) : pid_(pid), pidfd_(pidfd) {}
   void read(uint64_t from, void* to, size_t size, const std::function<void(size_t)>& missing) const;
-  bool copy_fresh(const Run& run, std::vector<Run>& missed);
+  bool copy_fresh(const Run& run, std::vector<Run>& missed) const;
   void still_there() const;
   int pid_;
   int pidfd_;  // its number cannot come to be another process's unnoticed

@@ -1,4 +1,5 @@
 #include "../host/populate.h"
+#include "../host/huge_pages.h"
 
 #include <gtest/gtest.h>
 #include <sys/mman.h>
@@ -14,8 +15,9 @@ int huge_steps(double small, double huge) {
   PageSizeChoice choice;
   int count = 0;
   for (int i = 0; i < 200; i++) {
-    count += choice.huge();
-    choice.took(4 << 20, choice.huge() ? huge : small);
+    const bool now = choice.huge();
+    count += now;
+    choice.took(now, 4 << 20, now ? huge : small);
   }
   return count;
 }
@@ -32,10 +34,21 @@ TEST(PageSizeChoice, ChangesItsMindWhenTheMachineDoes) {
   int last = 0;
   for (int i = 0; i < 200; i++) {
     const bool huge = choice.huge();
-    choice.took(4 << 20, huge == (i < 100) ? 1 : 3);
+    choice.took(huge, 4 << 20, huge == (i < 100) ? 1 : 3);
     if (i >= 150) last += huge;
   }
   EXPECT_LT(last, 10);
+}
+
+TEST(PageSizeChoice, IsSoonBackAfterOneSlowStep) {
+  PageSizeChoice choice;
+  int huge_ones = 0;
+  for (int i = 0; i < 200; i++) {
+    const bool huge = choice.huge();
+    huge_ones += huge;
+    choice.took(huge, 4 << 20, huge ? (i % 50 == 20 ? 5 : 1) : 2);
+  }
+  EXPECT_GT(huge_ones, 160);
 }
 
 TEST(Populator, LeavesARangeReadyWithWhatWasWrittenMeanwhile) {

@@ -91,7 +91,7 @@ TEST_P(SameMachine, BringsEverythingThatIsThereAndNamesTheRest) {
   }
   munmap(reinterpret_cast<void*>(kBase), size);
 }
-INSTANTIATE_TEST_SUITE_P(Runs, SameMachine, testing::Values(1, 3, 10, 255, 256, 300, 1024, 2600));
+INSTANTIATE_TEST_SUITE_P(Runs, SameMachine, testing::Values(1, 3, 10, 255, 256, 300, 1024, 2600, 4096, 20000));
 
 TEST(SameMachineOnly, NobodyElseIsTakenForTheSource) {
   Source source(kPage, {});
