@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "error.h"
+#include "huge_pages.h"
 #include "platform.h"
 
 namespace dmi::host {
@@ -18,6 +19,12 @@ void* ptr(uint64_t a) { return reinterpret_cast<void*>(a); }
 int64_t reserve_again(uint64_t addr, uint64_t size) {
   void* r = mmap(ptr(addr), size, PROT_NONE, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   return r == MAP_FAILED ? -errno : 0;
+}
+
+// Fresh anonymous memory of a guest. Large memory that can be written is written, as a rule; but where it says itself that it is for
+// use here and there (MAP_NORESERVE), and as long as it is closed, a huge page would mostly lie idle.
+void offer_huge_pages(uint64_t start, uint64_t end, int prot, int flags = 0) {
+  if (end - start >= kHugeFrom && (prot & PROT_WRITE) && !(flags & MAP_NORESERVE)) permit_huge_pages(start, end);
 }
 
 }  // namespace
@@ -174,6 +181,7 @@ int64_t AddressSpace::brk(uint64_t addr) {
       return static_cast<int64_t>(brk_);
     void* r = mmap(ptr(old_end), new_end - old_end, PROT_READ | PROT_WRITE, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (r == MAP_FAILED) return static_cast<int64_t>(brk_);
+    offer_huge_pages(old_end, new_end, PROT_READ | PROT_WRITE);
     insert(old_end, Area{new_end, PROT_READ | PROT_WRITE, false, nullptr, 0});
   } else if (new_end < old_end) {
     touch(new_end, old_end - new_end);
@@ -212,6 +220,7 @@ int64_t AddressSpace::map(uint64_t addr, uint64_t size, int prot, int flags, int
     if (!(flags & MAP_FIXED)) reserve_again(at, size);
     return -e;
   }
+  if (anonymous) offer_huge_pages(at, at + size, prot, flags);
   insert(at, Area{at + size, prot, shared_write, anonymous ? nullptr : std::move(file), anonymous ? 0 : offset});
   return static_cast<int64_t>(at);
 }
@@ -276,6 +285,7 @@ int64_t AddressSpace::remap(uint64_t old_addr, uint64_t old_size, uint64_t new_s
     if (!area.file && contains(old_end, new_size - old_size) && free_range(old_end, new_end)) {
       void* r = mmap(ptr(old_end), new_size - old_size, area.prot, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
       if (r == MAP_FAILED) return -errno;
+      offer_huge_pages(old_addr, new_end, area.prot);  // all of it: the kernel goes on taking it for one mapping
       insert(old_end, Area{new_end, area.prot, false, nullptr, 0});
       return static_cast<int64_t>(old_addr);
     }
@@ -285,7 +295,10 @@ int64_t AddressSpace::remap(uint64_t old_addr, uint64_t old_size, uint64_t new_s
   }
   touch(old_addr, old_size);
   touch(new_addr, new_size);
-  void* r = mremap(ptr(old_addr), old_size, new_size, MREMAP_MAYMOVE | MREMAP_FIXED, ptr(new_addr));
+  const auto move = [&] { return mremap(ptr(old_addr), old_size, new_size, MREMAP_MAYMOVE | MREMAP_FIXED, ptr(new_addr)); };
+  void* r = move();
+  // It moves no two mappings at once, and of one that we know as one a part may have huge pages.
+  if (r == MAP_FAILED && errno == EFAULT && !area.file && permit_huge_pages(old_addr, old_addr + old_size)) r = move();
   if (r == MAP_FAILED) {
     const int e = errno;
     if (reserve_at(new_addr, new_size) == 0) cut(new_addr, new_addr + new_size);  // the kernel had cleared the place before it failed

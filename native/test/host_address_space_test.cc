@@ -12,6 +12,7 @@
 
 #include "host/address_space.h"
 #include "host/error.h"
+#include "host/huge_pages.h"
 #include "host/layout.h"
 #include "host/platform.h"
 
@@ -254,6 +255,55 @@ TEST(AddressSpace, GrowsPastItsFirstReservation) {
   EXPECT_EQ(got.size(), 20u);
   for (const auto& [at, tag] : got) EXPECT_EQ(*reinterpret_cast<volatile uint8_t*>(at), tag);
   EXPECT_EQ(s.mapped_bytes(), 10 * kRegion);
+}
+
+// What /proc/self/smaps says of mappings in [start, end): how many there are, and how many may have huge pages.
+struct Kinds { int mappings = 0, huge = 0; };
+Kinds kinds(uint64_t start, uint64_t end) {
+  std::ifstream smaps("/proc/self/smaps");
+  Kinds k;
+  bool inside = false;
+  for (std::string line; std::getline(smaps, line);) {
+    uint64_t from = 0, to = 0;
+    if (sscanf(line.c_str(), "%lx-%lx ", &from, &to) == 2) inside = from < end && start < to, k.mappings += inside;
+    else if (inside && line.starts_with("VmFlags:")) k.huge += line.find(" hg") != line.npos;
+  }
+  return k;
+}
+
+TEST(AddressSpace, LargeMemoryThatIsForWritingMayHaveHugePages) {
+  AddressSpace s;
+  s.create(kZone, 1 << 30);
+  constexpr int kWrite = PROT_READ | PROT_WRITE, kPrivate = MAP_PRIVATE | MAP_ANONYMOUS;
+  const auto map = [&](uint64_t size, int prot, int flags) { return static_cast<uint64_t>(s.map(0, size, prot, flags, -1, 0, nullptr)); };
+  const uint64_t large = map(kHugeFrom, kWrite, kPrivate);
+  if (kinds(large, large + kHugeFrom).huge == 0) GTEST_SKIP() << "this kernel has no huge pages, so there is nothing to test";
+  EXPECT_EQ(kinds(large, large + kHugeFrom).mappings, 1);
+  const auto none = [&](uint64_t at, uint64_t size) { return kinds(at, at + size).huge == 0; };
+  EXPECT_TRUE(none(map(kHugeFrom - kPage, kWrite, kPrivate), kHugeFrom - kPage)) << "small";
+  EXPECT_TRUE(none(map(kHugeFrom, PROT_NONE, kPrivate), kHugeFrom)) << "closed";
+  EXPECT_TRUE(none(map(kHugeFrom, kWrite, kPrivate | MAP_NORESERVE), kHugeFrom)) << "for use here and there";
+
+  // One that grows to be large where it is stays one mapping, and moves as one.
+  const uint64_t base = s.extents().front().base;
+  const auto at = static_cast<uint64_t>(s.map(base + (1 << 20), kHugeFrom / 2, kWrite, kPrivate, -1, 0, nullptr));
+  ASSERT_EQ(at, base + (1 << 20));
+  *reinterpret_cast<volatile char*>(at + kPage) = 'x';
+  ASSERT_EQ(s.remap(at, kHugeFrom / 2, 2 * kHugeFrom, 0, 0), static_cast<int64_t>(at));
+  EXPECT_EQ(kinds(at, at + 2 * kHugeFrom).mappings, 1);
+  EXPECT_EQ(kinds(at, at + 2 * kHugeFrom).huge, 1);
+  // Of one that the kernel has in two parts since a guest had it so.
+  ASSERT_EQ(s.advise(at, kHugeFrom, MADV_NOHUGEPAGE), 0);
+  ASSERT_GT(s.map(at + 2 * kHugeFrom, kPage, PROT_READ, kPrivate | MAP_FIXED, -1, 0, nullptr), 0);  // in the way
+  const int64_t moved = s.remap(at, 2 * kHugeFrom, 3 * kHugeFrom, MREMAP_MAYMOVE, 0);
+  ASSERT_GT(moved, 0);
+  EXPECT_EQ(*reinterpret_cast<volatile char*>(static_cast<uint64_t>(moved) + kPage), 'x');
+
+  s.set_brk(base + (200 << 20), base + (200 << 20));
+  ASSERT_EQ(s.brk(base + (200 << 20) + kPage), static_cast<int64_t>(base + (200 << 20) + kPage));
+  EXPECT_TRUE(none(base + (200 << 20), kPage));
+  ASSERT_EQ(s.brk(base + (200 << 20) + kHugeFrom + kPage), static_cast<int64_t>(base + (200 << 20) + kHugeFrom + kPage));
+  EXPECT_EQ(kinds(base + (200 << 20), base + (200 << 20) + kHugeFrom + kPage).huge, 1);
 }
 
 TEST(AddressSpace, SaysNoWhenItsZoneIsFull) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "host/dirty_pages.h"
+#include "host/huge_pages.h"
 #include "host/pages.h"
 #include "host/platform.h"
 
@@ -78,6 +79,33 @@ TEST_F(WatchedPages, WhereNobodyWatchesAllCountAsWritten) {
     if (page >= kHalf) unwatched.insert(page);
   EXPECT_EQ(numbers(populated).size(), kPages / 2);
   EXPECT_EQ(numbers(written), unwatched);
+}
+
+// A huge page is seen as the pages that it is made of: one that was only read is not there, and of one that is written to only that.
+TEST_F(WatchedPages, AreSeenOneByOneInHugePagesToo) {
+  constexpr uint64_t kHugePages = 4, kSmall = kHugePage / kPage;
+  mmap(reinterpret_cast<void*>(kBase), kHugePages * kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
+  if (!permit_huge_pages(kBase, kBase + kHugePages * kHugePage)) GTEST_SKIP() << "this kernel has no huge pages, so there is nothing to test";
+  Numbers there;
+  for (uint64_t page = kSmall; page < 3 * kSmall; page++) write(page), there.insert(page);
+  volatile char seen = *reinterpret_cast<volatile char*>(kBase + 3 * kHugePage + 5 * kPage);
+  (void)seen;
+  std::vector<host::Run> populated, written, taken;
+  populated_pages(kBase, kBase + kHugePages * kHugePage, populated);
+  EXPECT_EQ(numbers(populated), there);
+
+  DirtyPages dirty({{kBase, kHugePages * kHugePage}});
+  if (!dirty.watching()) GTEST_SKIP() << "this kernel cannot watch pages being written, so threads stand still while they move and there is nothing to test: " << dirty.why_not();
+  dirty.take(kBase, kBase + kHugePages * kHugePage, taken);
+  EXPECT_EQ(numbers(taken), there);
+  Numbers again{kSmall + 7, 2 * kSmall, 3 * kSmall + 9};
+  for (const uint64_t page : again) write(page), there.insert(page);
+  populated.clear();
+  dirty.look(kBase, kBase + kHugePages * kHugePage, populated, written);
+  for (const uint64_t page : numbers(written)) EXPECT_TRUE(again.contains(page) || page >= 3 * kSmall) << page << " was not written";
+  for (const uint64_t page : again) EXPECT_TRUE(numbers(written).contains(page)) << page;
+  for (const uint64_t page : there) EXPECT_TRUE(numbers(populated).contains(page)) << page;
+  munmap(reinterpret_cast<void*>(kBase), kHugePages * kHugePage);
 }
 
 }  // namespace
