@@ -5,7 +5,7 @@
 
 #include "bench_guest.h"
 
-enum { FEW = 2, ROUNDS = 7, ROUND_NS = 200000000 };
+enum { FEW = 2, ROUNDS = 7, ROUND_NS = 100000000 };
 
 struct shared {
   int64_t threads, nodes;
