@@ -95,6 +95,7 @@ struct Guest {
   int64_t wake_at = 0;                // Sleeping: CLOCK_MONOTONIC, ns
   int64_t sleep_result = 0;           // what the sleep returns
   dmi_gate_migrate* self_move = nullptr;  // Paused by its own DMI_migrate
+  std::atomic<uint64_t> self_request{0};  // the move that it asks for by that one; 0: it is in none
   bool pins_changed = false;          // a call may have changed what why_pinned() says; its worker's
   std::string last_pin;               // what why_pinned() said last; guarded by lock
   std::string why_stayed;             // of the last failed move, for self_move

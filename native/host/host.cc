@@ -512,6 +512,7 @@ void Host::release(Guest& g) {
   if (g.self_move) {  // it is still here: its DMI_migrate has failed
     g.self_move->migrated = 0;
     g.self_move = nullptr;
+    g.self_request = 0;
     g.context.result = fail(g, EBUSY, g.why_stayed.empty() ? "the move did not succeed" : g.why_stayed);
   }
   g.lock.lock();

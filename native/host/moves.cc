@@ -7,11 +7,11 @@
 #include "move_wire.h"
 
 namespace dmi::host {
-void Moves::request(ThreadKey thread, memory::MemberId to, std::function<void(const MoveOutcome&)> done, bool self) {
-  run_in_helper([this, thread, to, self, done = std::move(done)] {
-    if (self) Host::get().control().wait_for_reader();
+void Moves::request(ThreadKey thread, memory::MemberId to, std::function<void(const MoveOutcome&)> done, uint64_t asked) {
+  run_in_helper([this, thread, to, asked, done = std::move(done)] {
+    if (asked) Host::get().control().wait_for_reader();
     Left gone;
-    done(send(thread, to, self, gone));
+    done(send(thread, to, asked, gone));
     if (gone.guest) left(*gone.guest);  // nobody need wait while its memory is unmapped
   });
 }

@@ -54,8 +54,8 @@ struct MoveOutcome {
 class Moves {
  public:
   // Starts a move in a thread of its own; `done` is called once, from there.
-  // `self`: asked for by the thread itself, which is Paused with self_move set.
-  void request(ThreadKey thread, memory::MemberId to, std::function<void(const MoveOutcome&)> done, bool self = false);
+  // `asked`: by the thread itself, which is Paused with self_move set and this as its self_request.
+  void request(ThreadKey thread, memory::MemberId to, std::function<void(const MoveOutcome&)> done, uint64_t asked = 0);
   // Tells the agent how a move ended. `move`: its name, or null when a thread has asked for it.
   void report(const nlohmann::json& move, ThreadKey thread, memory::MemberId to, const MoveOutcome& o);
   void command(const std::string& move, ThreadKey thread, memory::MemberId to);  // from the agent; reports to it
@@ -73,7 +73,7 @@ class Moves {
     std::unique_ptr<DirtyPages> watched;
   };
 
-  MoveOutcome send(ThreadKey thread, memory::MemberId to, bool self, Left& gone);  // gone: to be left()
+  MoveOutcome send(ThreadKey thread, memory::MemberId to, uint64_t asked, Left& gone);  // gone: to be left()
   bool runs_there(uint64_t id, memory::MemberId to, const std::string& thread, std::string why);  // sent whole, but no answer
   void receive(int fd, memory::MemberId from);
   bool settle(uint64_t id, bool run);  // of a move whose offer was accepted; true: the thread runs here

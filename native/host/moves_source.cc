@@ -229,8 +229,9 @@ void Moves::Outgoing::send_rest(std::vector<Extent>& unreadable) {
   fault_point("source:state", stream.fd());
 }
 
-MoveOutcome Moves::send(ThreadKey thread, memory::MemberId to, bool self, Left& gone) {
+MoveOutcome Moves::send(ThreadKey thread, memory::MemberId to, uint64_t asked, Left& gone) {
   Host& host = Host::get();
+  const bool self = asked != 0;
   const double begin = monotonic_seconds();
   Visit visit(host.departure());  // until the destination has confirmed, this host must stay
   auto failed = [&](std::string code, std::string reason) {
@@ -250,7 +251,8 @@ MoveOutcome Moves::send(ThreadKey thread, memory::MemberId to, bool self, Left& 
     std::this_thread::sleep_for(std::chrono::microseconds(200));
   }
   struct Unmark { Guest& g; ~Unmark() { g.moving = false; } } unmark{*g};
-  if (self && !g->self_move) return failed("busy", "another move came first");
+  // The other move may have failed and let it go on, and by now it may ask for something else.
+  if (self && g->self_request != asked) return failed("busy", "another move came first");
 
   const int fd = host.member().open_stream(to, "move", {}, std::min(kConnectTimeout, host.config().peer_timeout));
   if (fd < 0) {
@@ -297,6 +299,7 @@ MoveOutcome Moves::send(ThreadKey thread, memory::MemberId to, bool self, Left& 
     if (g->self_move && !self) {  // it asked to go elsewhere, but this move came first: tell it where it wakes up
       g->self_move->migrated = 0;
       g->self_move = nullptr;
+      g->self_request = 0;
       g->context.result = host.fail(*g, EBUSY, "another move came first");
     }
     move.send_rest(unreadable);

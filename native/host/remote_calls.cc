@@ -151,13 +151,16 @@ Next Host::migrate(Guest& g, dmi_gate_migrate* a) {
     // if it stays.
     a->migrated = 1;
     g.context.result = 0;
+    static std::atomic<uint64_t> requests{0};
+    const uint64_t asked = ++requests;
     g.self_move = a;
+    g.self_request = asked;
     g.lock.lock();
     g.pause_wanted = true;
     g.state = State::Paused;
     g.rest = Rest::Run;
     g.lock.unlock();
-    moves().request(key, a->dmi_id, [this, key, to = a->dmi_id](const MoveOutcome& o) { if (o.ok) moves().report(nullptr, key, to, o); }, true);
+    moves().request(key, a->dmi_id, [this, key, to = a->dmi_id](const MoveOutcome& o) { if (o.ok) moves().report(nullptr, key, to, o); }, asked);
     return Next::Gone;
   }
   if (!has_node(a->dmi_id)) {

@@ -289,6 +289,23 @@ describe('a thread that moves of its own accord without a break', () => {
     writeFileSync(`${log}.end`, '');
     expect((await job.exited(thread)).status).toBe(0);
   });
+
+  it('gets no answer that was meant for an earlier request of its own', async () => {
+    job = await Job.start(guests.build('insists.c', 'dmi'), {
+      hosts: 3,
+      argv: ['10'],
+      threadMemory: 1 << 26,
+      each: [{}, {}, { memory: 1 << 20 }], // the third refuses
+    });
+    const thread = await job.thread();
+    // While one of these is under way the thread asks for what must wait for it; then it is refused, and asks for something else.
+    let over = false;
+    const exited = job.exited(thread).finally(() => {
+      over = true;
+    });
+    while (!over) await Promise.race([Promise.all([1, 2].map(host => job.move(thread, host, 3))), exited]);
+    expect({ status: (await exited).status, said: job.output(thread) }).toEqual({ status: 0, said: '' });
+  });
 });
 
 describe('threads that wait for each other in the global memory', () => {
