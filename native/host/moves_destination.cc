@@ -142,10 +142,12 @@ void Moves::receive(int fd, memory::MemberId from) {
     if (!settle(id, true)) throw Error("unreachable", "node " + std::to_string(from) + " called it off");
     fault_point("destination:decided", fd);
     for (int s : {1, 2}) host.output().preset(g->key, s, g->carried[s - 1]);
+    g->moving = true;  // it stands still, but for nobody else to let go on
     host.insert(g);
     in.news["bytes"] = in.bytes, in.news["moves"] = g->moves;
     host.control().queue(in.news);
     host.release(*g);
+    g->moving = false;
     host.control().wake();  // the thread first
     try {
       stream.send(MoveMessage::Running);

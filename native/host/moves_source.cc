@@ -251,6 +251,7 @@ MoveOutcome Moves::send(ThreadKey thread, memory::MemberId to, uint64_t asked, L
     std::this_thread::sleep_for(std::chrono::microseconds(200));
   }
   struct Unmark { Guest& g; ~Unmark() { g.moving = false; } } unmark{*g};
+  if (host.find(thread) != g) return failed("gone", "it has moved already");
   // The other move may have failed and let it go on, and by now it may ask for something else.
   if (self && g->self_request != asked) return failed("busy", "another move came first");
 

@@ -153,6 +153,7 @@ Next Host::migrate(Guest& g, dmi_gate_migrate* a) {
     g.context.result = 0;
     static std::atomic<uint64_t> requests{0};
     const uint64_t asked = ++requests;
+    const memory::MemberId to = a->dmi_id;  // as soon as it is Paused another move may let it go on, or take its memory away
     g.self_move = a;
     g.self_request = asked;
     g.lock.lock();
@@ -160,7 +161,7 @@ Next Host::migrate(Guest& g, dmi_gate_migrate* a) {
     g.state = State::Paused;
     g.rest = Rest::Run;
     g.lock.unlock();
-    moves().request(key, a->dmi_id, [this, key, to = a->dmi_id](const MoveOutcome& o) { if (o.ok) moves().report(nullptr, key, to, o); }, asked);
+    moves().request(key, to, [this, key, to](const MoveOutcome& o) { if (o.ok) moves().report(nullptr, key, to, o); }, asked);
     return Next::Gone;
   }
   if (!has_node(a->dmi_id)) {
