@@ -7,13 +7,8 @@
 namespace dmi::memory::transport {
 namespace {
 
-uint32_t seed() {
-  static const uint32_t value = getenv("DMI_SEED") ? static_cast<uint32_t>(atoi(getenv("DMI_SEED"))) : std::random_device{}();
-  return value;
-}
-
 void exchange(size_t most, int frames, size_t largest) {
-  SCOPED_TRACE("replay with DMI_SEED=" + std::to_string(seed()));
+  SCOPED_TRACE(replay());
   std::mt19937 random(seed());
   Node a(1), b(2);
   CuttingProxy to_b(b.transport().port(), most, seed() + 1), to_a(a.transport().port(), most, seed() + 2);

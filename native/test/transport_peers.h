@@ -8,12 +8,20 @@
 #include <deque>
 #include <map>
 #include <mutex>
+#include <random>
 #include <string>
 #include <thread>
 
 #include "memory/transport/transport.h"
 
 namespace dmi::memory::transport {
+
+// Of this run's random numbers; SCOPED_TRACE(replay()) says how to have them again.
+inline uint32_t seed() {
+  static const uint32_t value = getenv("DMI_SEED") ? static_cast<uint32_t>(atoi(getenv("DMI_SEED"))) : std::random_device{}();
+  return value;
+}
+inline std::string replay() { return "replay with DMI_SEED=" + std::to_string(seed()); }
 
 inline bool eventually(const std::function<bool()>& condition, double seconds = 20) {
   const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);

@@ -4,8 +4,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <random>
-
 #include "memory/core/pages.h"
 #include "transport_peers.h"
 
@@ -24,9 +22,8 @@ uint64_t rings_mapped() {
 }
 
 TEST(TransportShared, FramesOfEverySizeArriveInOrderBothWays) {
-  const uint32_t seed = getenv("DMI_SEED") ? static_cast<uint32_t>(atoi(getenv("DMI_SEED"))) : std::random_device{}();
-  SCOPED_TRACE("replay with DMI_SEED=" + std::to_string(seed));
-  std::mt19937 random(seed);
+  SCOPED_TRACE(replay());
+  std::mt19937 random(seed());
   Node a(1, 30, "secret", "job", true), b(2, 30, "secret", "job", true);
   a.meet(b);
   b.meet(a);
@@ -168,9 +165,8 @@ struct Kept : FrameHandler {
 };
 
 TEST(TransportShared, PagesAreCopiedFromWhereTheyStandAmongFramesOfEverySize) {
-  const uint32_t seed = getenv("DMI_SEED") ? static_cast<uint32_t>(atoi(getenv("DMI_SEED"))) : std::random_device{}();
-  SCOPED_TRACE("replay with DMI_SEED=" + std::to_string(seed));
-  std::mt19937 random(seed);
+  SCOPED_TRACE(replay());
+  std::mt19937 random(seed());
   Node a(1, 30, "secret", "job", true), b(2, 30, "secret", "job", true);
   a.meet(b);
   constexpr size_t kFrames = 200;

@@ -4,20 +4,19 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <cstring>
-#include <string>
 #include <utility>
+
+#include "sealed_memory.h"
 
 namespace dmi::memory {
 namespace {
 
-constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;  // no access within its size ever fails
-std::atomic<FrameMemory*> of_this_process{nullptr};                // never deleted: frames may outlive every member
+std::atomic<FrameMemory*> of_this_process{nullptr};  // never deleted: frames may outlive every member
 
 }  // namespace
 
@@ -33,11 +32,9 @@ FrameMemory* FrameMemory::make() {
   const auto size = 2 * static_cast<uint64_t>(std::max(sysconf(_SC_PHYS_PAGES), 1L)) * kPage;
   rlimit files{};
   if (getrlimit(RLIMIT_FSIZE, &files) != 0 || files.rlim_cur < size) return nullptr;  // to ask all the same would end the process
-  const int fd = memfd_create("dmi-frames", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  const int fd = make_sealed("dmi-frames", size, Backing::Holes);
   if (fd < 0) return nullptr;
-  void* base = MAP_FAILED;
-  if (ftruncate(fd, static_cast<off_t>(size)) == 0 && fcntl(fd, F_ADD_SEALS, kSeals) == 0)
-    base = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+  void* const base = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
   if (base == MAP_FAILED || getrandom(base, sizeof(Offer::token), 0) != static_cast<ssize_t>(sizeof(Offer::token))) {
     if (base != MAP_FAILED) munmap(base, size);
     close(fd);
@@ -78,17 +75,10 @@ FrameMemory::Offer FrameMemory::offer() const {
 }
 
 const std::byte* FrameMemory::map(const Offer& offer) {
-  if (offer.pid <= 0 || offer.fd < 0) return nullptr;
-  const auto path = "/proc/" + std::to_string(offer.pid) + "/fd/" + std::to_string(offer.fd);
-  // Looked at before it is opened: in another process namespace the name may stand for something else altogether.
-  struct stat at{};
-  if (stat(path.c_str(), &at) != 0 || !S_ISREG(at.st_mode)) return nullptr;
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (offer.size < kPage) return nullptr;
+  const int fd = open_sealed(offer.pid, offer.fd, offer.size, O_RDONLY);
   if (fd < 0) return nullptr;
-  void* base = MAP_FAILED;
-  const int seals = fcntl(fd, F_GET_SEALS);
-  if (fstat(fd, &at) == 0 && static_cast<uint64_t>(at.st_size) == offer.size && offer.size >= kPage && seals >= 0 && (seals & kSeals) == kSeals)
-    base = mmap(nullptr, offer.size, PROT_READ, MAP_SHARED | MAP_NORESERVE, fd, 0);
+  void* const base = mmap(nullptr, offer.size, PROT_READ, MAP_SHARED | MAP_NORESERVE, fd, 0);
   close(fd);
   if (base == MAP_FAILED) return nullptr;
   madvise(base, offer.size, MADV_DONTDUMP);

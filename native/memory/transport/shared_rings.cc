@@ -3,16 +3,15 @@
 #include <fcntl.h>
 #include <sodium.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <new>
 
+#include "../core/sealed_memory.h"
+
 namespace dmi::memory::transport {
 namespace {
-
-constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;  // so that no access can run past its end
 
 std::string boot_id() {
   Fd fd(::open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC));
@@ -46,9 +45,8 @@ void SharedRings::show_frames() {
 }
 
 std::shared_ptr<SharedRings> SharedRings::create() {
-  Fd fd(memfd_create("dmi-rings", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  // Allocated at once: a machine without memory says so here, not with SIGBUS later.
-  if (!fd || fallocate(fd.get(), 0, 0, kSize) != 0 || fcntl(fd.get(), F_ADD_SEALS, kSeals) != 0) return nullptr;
+  Fd fd(make_sealed("dmi-rings", kSize, Backing::Memory));
+  if (!fd) return nullptr;
   auto rings = map(std::move(fd), 0);
   if (!rings) return nullptr;
   randombytes_buf(rings->shared_->token.data(), kToken);
@@ -59,14 +57,9 @@ std::shared_ptr<SharedRings> SharedRings::create() {
 SharedRings::Offer SharedRings::offer() const { return {boot_id(), getpid(), fd_.get(), shared_->token}; }
 
 std::shared_ptr<SharedRings> SharedRings::open(const Offer& offer) {
-  if (offer.boot.empty() || offer.boot != boot_id() || offer.pid <= 0 || offer.fd < 0) return nullptr;
-  const auto path = "/proc/" + std::to_string(offer.pid) + "/fd/" + std::to_string(offer.fd);
-  // Looked at before it is opened: in another process namespace the name may stand for something else altogether.
-  struct stat at{};
-  if (stat(path.c_str(), &at) != 0 || !S_ISREG(at.st_mode) || at.st_size != static_cast<off_t>(kSize)) return nullptr;
-  Fd fd(::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK));
-  if (!fd || fstat(fd.get(), &at) != 0 || at.st_size != static_cast<off_t>(kSize)) return nullptr;
-  if (const int seals = fcntl(fd.get(), F_GET_SEALS); seals < 0 || (seals & kSeals) != kSeals) return nullptr;
+  if (offer.boot.empty() || offer.boot != boot_id()) return nullptr;
+  Fd fd(open_sealed(offer.pid, offer.fd, kSize, O_RDWR));
+  if (!fd) return nullptr;
   auto rings = map(std::move(fd), 1);
   if (!rings || sodium_memcmp(rings->shared_->token.data(), offer.token.data(), kToken) != 0) return nullptr;
   rings->show_frames();
