@@ -25,6 +25,7 @@ void protect(const Mapping& m, int prot) {
   if (mprotect(ptr(m.start), m.end - m.start, prot) != 0) throw Error("refused", std::string("cannot protect a mapping: ") + strerror(errno));
 }
 constexpr int kOpen = PROT_READ | PROT_WRITE;
+constexpr uint64_t kProgram = 16 << 20;  // bytes of a program's instructions that are made ready
 }  // namespace
 
 Arrival::~Arrival() {
@@ -88,6 +89,8 @@ void Arrival::show(const Layout& layout) {
     const int flags = MAP_FIXED | MAP_PRIVATE | (fd < 0 ? MAP_ANONYMOUS | MAP_NORESERVE : 0);
     if (mmap(ptr(m.start), m.end - m.start, m.prot, flags, fd, fd < 0 ? 0 : static_cast<off_t>(m.offset)) == MAP_FAILED)
       no_memory("cannot map " + std::to_string(m.end - m.start) + " bytes of the thread");
+    // While the thread still runs over there: here each of its first steps would be a page fault.
+    if (fd >= 0 && (m.prot & PROT_EXEC)) madvise(ptr(m.start), std::min(m.end - m.start, kProgram), MADV_POPULATE_READ);
   }
   for (const Mapping& m : todo.protect) protect(m, m.prot);
   mappings_ = layout.mappings;

@@ -105,8 +105,19 @@ Offer read_offer(std::span<const std::byte> bytes) {
   return offer;
 }
 
+std::vector<Run> neighbourhoods(const std::vector<Mapping>& mappings) {
+  constexpr uint64_t kApart = 2 << 20;  // bytes: what one page of page tables covers
+  std::vector<Run> all;
+  for (const Mapping& m : mappings) {
+    if (all.empty() || m.start - (all.back().start + all.back().size) > kApart) all.push_back({m.start, 0});
+    all.back().size = m.end - all.back().start;
+  }
+  return all;
+}
+
 Remapping remapping(const std::vector<Mapping>& before, const std::vector<Mapping>& after) {
   Remapping result;
+  if (before == after) return result;
   // Borders of both cut the addresses into stretches on which neither changes.
   std::vector<uint64_t> borders;
   for (const auto* list : {&before, &after})

@@ -25,6 +25,7 @@ struct Mapping {
   uint32_t file = 0;    // index + 1 in files; 0: anonymous
   uint64_t offset = 0;  // in the file, of `start`
 
+  bool operator==(const Mapping&) const = default;
   bool same_content(const Mapping& o, uint64_t at) const;  // both show the same there: the same file at the same offset, or none
 };
 
@@ -54,6 +55,10 @@ void write_features(Writer& w, const Features& features);
 Features read_features(Reader& r);
 // Throws Error("refused"): nonsense, another version or build, or an open file of the thread that is not here.
 Offer read_offer(std::span<const std::byte> bytes);
+
+// Of a layout's mappings those that lie close together, as one run each: to ask the kernel for each mapping takes longer than to ask for
+// what is in between as well, but not if that is gigabytes.
+std::vector<Run> neighbourhoods(const std::vector<Mapping>& mappings);
 
 // What to do so that memory that shows `before` shows `after`: mappings to make, ranges that become reservations again, and mappings of
 // which only the protection is another.

@@ -18,6 +18,7 @@
 #include "move_wire.h"
 #include "moves.h"
 #include "platform.h"
+#include "zero_pages.h"
 
 namespace dmi::host {
 namespace {
@@ -52,6 +53,15 @@ std::string called(memory::MemberId member) {
 // Its pages go over whole, with those nobody has changed: the destination lacks the file.
 bool whole(const Mapping& m, const std::vector<bool>& present) {
   return m.file != 0 && (m.file > present.size() || !present[m.file - 1]);
+}
+
+// Without zero pages of anonymous memory that the destination has never had.
+std::vector<Run> without_zeros(std::vector<Run> runs, const std::vector<Mapping>& mappings, const std::vector<Run>& sent) {
+  const std::vector<Run> fresh = difference(runs, sent);
+  std::vector<Run> anonymous;
+  for (const Mapping& m : mappings)
+    if (m.file == 0) within(fresh, m.start, m.end, anonymous);
+  return difference(std::move(runs), zero_pages(anonymous));
 }
 
 // Lets the destination know that nothing more will come, so that it need not find out.
@@ -168,7 +178,7 @@ void Moves::Outgoing::send_live() {
     for (const Run& r : ranges) dirty->take(r.start, r.start + r.size, runs);
     const uint64_t now = bytes_of(runs);
     if (now == 0) return;
-    send_round(runs);
+    send_round(without_zeros(std::move(runs), layout.mappings, sent));
     // Less than a round sends is written while it is sent, or there would be no end.
     if (now <= kLiveEnough || now > before / 4 * 3) return;
     before = now;
@@ -178,13 +188,9 @@ void Moves::Outgoing::send_live() {
 void Moves::Outgoing::send_rest(std::vector<Extent>& unreadable) {
   const Layout now = layout_of(g.space, layout.files);
   std::vector<Run> runs, populated, written;
-  // All mappings of an extent at once: to ask for each takes as long as the rest of a small pause.
   std::vector<Run> all, all_written;
-  if (dirty) {
-    std::vector<Extent> extents = now.extents;
-    std::sort(extents.begin(), extents.end(), [](const Extent& a, const Extent& b) { return a.base < b.base; });
-    for (const Extent& e : extents) dirty->look(e.base, e.base + e.size, all, all_written);
-  }
+  if (dirty)
+    for (const Run& r : neighbourhoods(now.mappings)) dirty->look(r.start, r.start + r.size, all, all_written);
   for (const Mapping& m : now.mappings) {
     std::vector<Run> here;
     if (whole(m, present)) {
@@ -208,6 +214,7 @@ void Moves::Outgoing::send_rest(std::vector<Extent>& unreadable) {
   for (const Mapping& m : remapping(layout.mappings, now.mappings).map) replaced.push_back({m.start, m.end - m.start});
   const std::vector<Run> there = difference(difference(difference(sent, missed), replaced), written);
   for (const Run& r : difference(difference(populated, there), runs)) runs.push_back(r);
+  runs = without_zeros(std::move(runs), now.mappings, sent);
   if (reads_itself && bytes_of(runs) >= kReadFrom) {
     // The destination must have everything with the end: what it reads itself it reads before. Not what it has no place for yet.
     std::vector<Run> places;

@@ -16,7 +16,7 @@
 #include "platform.h"
 #include "scheduler.h"
 
-extern "C" char __executable_start, etext;
+extern "C" char __executable_start, etext, dmi_zero_page, dmi_zero_page_unreadable;
 
 namespace dmi::host {
 namespace {
@@ -72,6 +72,11 @@ sem_t host_fault_seen;
 void on_fault(int signal, siginfo_t* info, void* u) {
   auto* uc = static_cast<ucontext_t*>(u);
   const auto* regs = uc->uc_mcontext.gregs;
+  const auto address_of = [](const char& label) { return reinterpret_cast<greg_t>(&label); };
+  if (regs[REG_RIP] >= address_of(dmi_zero_page) && regs[REG_RIP] < address_of(dmi_zero_page_unreadable)) {  // it may meet what is gone
+    uc->uc_mcontext.gregs[REG_RIP] = address_of(dmi_zero_page_unreadable);
+    return;
+  }
   const uint64_t gs = read_gs();
   Worker* w = gs ? static_cast<Worker*>(reinterpret_cast<WorkerBase*>(gs)) : nullptr;
   const bool guest = in_zone(static_cast<uint64_t>(regs[REG_RIP])) || in_zone(static_cast<uint64_t>(regs[REG_RSP]));
@@ -145,7 +150,7 @@ void block_all_signals() {
   sigfillset(&all);
   // Faults stay open: a host fault must be reported, not turned into a silent kill.
   for (int s : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP}) sigdelset(&all, s);
-  pthread_sigmask(SIG_BLOCK, &all, nullptr);
+  pthread_sigmask(SIG_SETMASK, &all, nullptr);  // whatever the thread that made this one had
 }
 
 }  // namespace dmi::host

@@ -238,6 +238,18 @@ TEST(ThreadState, AnyMutationIsRefusedOrHarmless) {
   }
 }
 
+TEST(Neighbourhoods, CoverEachMappingOnceAndNothingFarFromAny) {
+  constexpr uint64_t kFar = 3 << 20;
+  const std::vector<Mapping> mappings{{kPage, 2 * kPage}, {2 * kPage, 3 * kPage}, {5 * kPage, 6 * kPage}, {6 * kPage + kFar, 6 * kPage + 2 * kFar}};
+  const auto all = neighbourhoods(mappings);
+  ASSERT_EQ(all.size(), 2u);
+  EXPECT_EQ(all[0].start, kPage);
+  EXPECT_EQ(all[0].size, 5 * kPage);
+  EXPECT_EQ(all[1].start, 6 * kPage + kFar);
+  EXPECT_EQ(all[1].size, kFar);
+  EXPECT_TRUE(neighbourhoods({}).empty());
+}
+
 // What a remapping does to a model of the memory, page by page.
 TEST(Remapping, TurnsOneLayoutIntoTheOtherAndTouchesNothingElse) {
   uint64_t seed;

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 
+#include <cstring>
 #include <set>
 #include <vector>
 
@@ -9,6 +10,8 @@
 #include "host/huge_pages.h"
 #include "host/pages.h"
 #include "host/platform.h"
+#include "host/signals.h"
+#include "host/zero_pages.h"
 
 namespace dmi::host {
 namespace {
@@ -49,6 +52,26 @@ class Pages : public testing::Test {
 TEST_F(Pages, ThatWereWrittenAreThere) {
   const Numbers there = write_some();
   EXPECT_EQ(populated(), there);
+}
+
+TEST_F(Pages, OfZerosAreFoundWhereThereAreManyTogether) {
+  install_signal_handlers();
+  for (uint64_t page = 0; page < 100; page++) write(page);
+  const auto clear = [](uint64_t first, uint64_t end) { memset(reinterpret_cast<void*>(kBase + first * kPage), 0, (end - first) * kPage); };
+  clear(10, 20), clear(30, 32), clear(40, 60), clear(90, 100);
+  reinterpret_cast<volatile char*>(kBase)[50 * kPage + kPage - 1] = 1;  // its very last byte
+  Numbers zeros;
+  for (uint64_t page = 10; page < 20; page++) zeros.insert(page);
+  for (uint64_t page = 40; page < 60; page++) zeros.insert(page);
+  for (uint64_t page = 90; page < 100; page++) zeros.insert(page);
+  zeros.erase(50);
+  EXPECT_EQ(numbers(zero_pages({{kBase, 100 * kPage}})), zeros);
+  // Gone, or closed, while somebody looks: that is not zeros, and nobody's end.
+  munmap(reinterpret_cast<void*>(kBase + 40 * kPage), 5 * kPage);
+  mprotect(reinterpret_cast<void*>(kBase + 90 * kPage), 10 * kPage, PROT_NONE);
+  for (uint64_t page = 40; page < 45; page++) zeros.erase(page);
+  for (uint64_t page = 90; page < 100; page++) zeros.erase(page);
+  EXPECT_EQ(numbers(zero_pages({{kBase, 100 * kPage}})), zeros);
 }
 
 // Watching needs Linux 6.7 and the right to use userfaultfd. Where it is not to be had, threads stand still while they move,

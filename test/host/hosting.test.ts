@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
-import { type Fault, Guests, type Host, have, Job, type Message } from './harness.js';
+import { type Fault, Guests, type Host, have, Job, type Message, until } from './harness.js';
 
 // Threads that begin where others ended, share memory by name, and are looked at while they run.
 
@@ -122,7 +122,8 @@ describe('a thread that is looked at', () => {
     const go = guests.file('go');
     job = await Job.start(guests.build('where.c'), { hosts: 2, argv: [how, go] });
     const thread = await job.thread();
-    await job.host(1).next('output');
+    await job.host(1).next('output'); // it may still be printing
+    await until('it to be there', async () => (await stack(job.host(1), thread)).text?.includes(' inner+') ?? false);
     for (const at of [1, 2]) {
       for (let i = 0; i < 3; i++) {
         const { text, why } = await stack(job.host(at), thread);

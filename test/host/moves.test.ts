@@ -228,6 +228,25 @@ describe.each([
 describe.each([
   ['through a socket', { moves: 'stream' as const }],
   ['within one machine', {}],
+])('zeros, moved %s,', (_way, how) => {
+  it('are not sent, and take the place of what was sent before', async () => {
+    const go = guests.file('go');
+    job = await Job.start(guests.build('zeros.c'), { hosts: 2, argv: [go], threadMemory: 1 << 28, ...how });
+    const thread = await job.thread();
+    await until('it to be ready', () => job.output(thread).includes('ready'));
+    const first = await job.move(thread, 1, 2);
+    expect(first).toMatchObject({ ok: true });
+    // Some of what changes goes several times; of the 32 MiB nothing does.
+    expect(first.bytes).toBeLessThan(24 * 2 ** 20);
+    for (const from of [2, 1, 2, 1]) expect(await job.move(thread, from, 3 - from)).toMatchObject({ ok: true });
+    writeFileSync(go, '');
+    expect((await job.exited(thread)).status).toBe(7);
+  });
+});
+
+describe.each([
+  ['through a socket', { moves: 'stream' as const }],
+  ['within one machine', {}],
 ])('a large thread where userfaultfd is not permitted, moved %s,', (_way, how) => {
   it('stands still meanwhile, which the log says once, and is whole', async () => {
     const USERFAULTFD = '323';

@@ -53,9 +53,10 @@ Transport::Transport(TransportConfig config, FrameHandler& handler, TransportEve
 }
 
 void Transport::start() {
-  // The host's timer signals are not for this thread.
+  // The host's timer signals are not for this thread; a fault of its own must be heard of.
   sigset_t all, before;
   sigfillset(&all);
+  for (int s : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP}) sigdelset(&all, s);
   pthread_sigmask(SIG_SETMASK, &all, &before);
   thread_ = std::thread([this] { run(); });
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
