@@ -1,4 +1,5 @@
 import { measureDrain } from './drain.js';
+import { measureOverLinks } from './links.js';
 import { besideMpi } from './peers.js';
 import { Baselines, guest, guestOverTcp, native } from './programs.js';
 import { compare, type Measurement, type Result } from './result.js';
@@ -90,7 +91,7 @@ async function migration(): Promise<Result[]> {
     ...(await guest(options, 'move', '1GiB', '4')),
     await measureDrain(128, 40),
   ];
-  return ours.map(against(pairs, new Baselines(baselines)));
+  return [...ours.map(against(pairs, new Baselines(baselines))), ...(await measureOverLinks())];
 }
 
 async function scale(): Promise<Result[]> {

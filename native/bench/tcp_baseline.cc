@@ -1,6 +1,8 @@
 // What the kernel's TCP gives two processes on loopback, with nothing of ours in between.
 //
 //   tcp_baseline [CONGESTION-CONTROL]
+//   tcp_baseline receive          prints a port, and takes what one connection to it brings
+//   tcp_baseline send HOST PORT   to there; only tcp-stream-1MiB, between two machines
 //
 // tcp-round-trip-spinning  8 B there and back, both sides polling a non-blocking socket
 // tcp-round-trip-blocking  the same, both sides in recv()
@@ -110,24 +112,61 @@ double round_trip(size_t size, int flags, int samples, const char* congestion) {
   return time_each(samples, once);
 }
 
-double stream(size_t chunk, size_t total, const char* congestion) {
-  Peer peer(0, chunk, MSG_WAITALL, congestion);
-  std::vector<char> data(chunk, 1);
+constexpr size_t kChunk = 1 << 20;
+
+double stream(int fd, size_t total, int rounds) {
+  std::vector<char> data(kChunk, 1);
   std::vector<double> rates;
-  for (int round = 0; round < 8; round++) {
+  for (int round = 0; round < rounds; round++) {
     int64_t start = now_ns();
-    for (size_t sent = 0; sent < total; sent += chunk) send_all(peer.fd, data.data(), chunk, 0);
+    for (size_t sent = 0; sent < total; sent += kChunk) send_all(fd, data.data(), kChunk, 0);
     // The receiver is at most one socket buffer behind, which is small beside `total`.
     if (round > 0) rates.push_back(static_cast<double>(total) * 1e9 / static_cast<double>(now_ns() - start));
   }
   return median(std::move(rates));
 }
+
+double stream_here(const char* congestion) {
+  Peer peer(0, kChunk, MSG_WAITALL, congestion);
+  return stream(peer.fd, 1ul << 30, 8);
+}
+
+int receive() {
+  int listener = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  socklen_t length = sizeof address;
+  if (bind(listener, reinterpret_cast<sockaddr*>(&address), length) != 0 || listen(listener, 1) != 0) die("listen");
+  getsockname(listener, reinterpret_cast<sockaddr*>(&address), &length);
+  std::printf("%d\n", ntohs(address.sin_port));
+  std::fflush(stdout);
+  int fd = accept(listener, nullptr, nullptr);
+  if (fd < 0) die("accept");
+  set_options(fd, nullptr);
+  std::vector<char> data(kChunk);
+  while (recv_all(fd, data.data(), kChunk, MSG_WAITALL)) {}
+  return 0;
+}
+
+int send_to(const char* host, const char* port) {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(static_cast<uint16_t>(std::atoi(port)));
+  if (inet_pton(AF_INET, host, &address.sin_addr) != 1) die("HOST is no IPv4 address");
+  int fd = socket(AF_INET, SOCK_STREAM, 0);
+  set_options(fd, nullptr);
+  if (connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) die("connect");
+  report("tcp-stream-1MiB", stream(fd, 512ul << 20, 6), "B/s");
+  return 0;
+}
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (argc == 2 && std::strcmp(argv[1], "receive") == 0) return receive();
+  if (argc == 4 && std::strcmp(argv[1], "send") == 0) return send_to(argv[2], argv[3]);
   const char* congestion = argc > 1 && argv[1][0] != '\0' ? argv[1] : nullptr;
   report("tcp-round-trip-spinning", round_trip(8, MSG_DONTWAIT, 20'000, congestion), "ns");
   report("tcp-round-trip-blocking", round_trip(8, 0, 20'000, congestion), "ns");
   report("tcp-64KiB-and-ack", round_trip(64 << 10, 0, 5'000, congestion), "ns");
-  report("tcp-stream-1MiB", stream(1 << 20, 1ul << 30, congestion), "B/s");
+  report("tcp-stream-1MiB", stream_here(congestion), "B/s");
 }
