@@ -32,7 +32,7 @@ void offer_huge_pages(uint64_t start, uint64_t end, int prot, int flags = 0) {
 void AddressSpace::create(const Zone& zone, uint64_t size) {
   zone_ = zone;
   size = page_up(size);
-  add_extent({reserve_random(zone, size, round_up_power_of_two(size)), size});
+  add_extent({reserve_near(zone, size, round_up_power_of_two(size)), size});
 }
 
 void AddressSpace::adopt(const Zone& zone, std::vector<Extent> extents) {

@@ -27,6 +27,7 @@ uint64_t seed_of_run() {
 constexpr uint64_t kRegion = 8ull << 20;
 constexpr Zone kZone{kZoneLow, kZoneHigh};
 constexpr uint64_t kElsewhere = 0x500000000000;  // free under sanitizers too
+constexpr Zone kWide{kElsewhere, kElsewhere + (4ull << 40)};
 
 struct Page {
   int prot = 0;
@@ -342,6 +343,42 @@ TEST(RandomAddress, StaysInItsZoneAndOnItsMultiples) {
     EXPECT_EQ(at % (1 << 20), 0u);
     munmap(reinterpret_cast<void*>(at), 1 << 20);
   }
+}
+
+TEST(RandomAddress, PutsSixteenNearEachOtherWithRoomToDouble) {
+  constexpr uint64_t kAlign = 2 << 20;  // no other test's: a group begins here
+  std::vector<uint64_t> places;
+  for (int i = 0; i < 17; i++) places.push_back(reserve_near(kWide, kAlign - kPage, kAlign));
+  for (size_t i = 0; i < 17; i++) {
+    EXPECT_EQ(places[i] % kAlign, 0u);
+    if (i > 0 && i < 16) { EXPECT_EQ(places[i] - places[i - 1], 2 * kAlign) << i; }
+    EXPECT_EQ(reserve_at(places[i] + kAlign - kPage, kAlign + kPage), 0) << i << " cannot grow";
+    munmap(reinterpret_cast<void*>(places[i]), 2 * kAlign);
+  }
+  const uint64_t away = std::max(places[15], places[16]) - std::min(places[15], places[16]);
+  EXPECT_GT(away, 32 * kAlign) << "drawn anew: as near as this once in 32,000 runs";
+}
+
+TEST(RandomAddress, TakesTheNextPlaceWhereOneIsTaken) {
+  constexpr uint64_t kAlign = 4 << 20;
+  const uint64_t first = reserve_near(kWide, kAlign, kAlign);
+  ASSERT_EQ(reserve_at(first + 2 * kAlign, kPage), 0);  // somebody has come from another host
+  EXPECT_EQ(reserve_near(kWide, kAlign, kAlign), first + 4 * kAlign);
+  munmap(reinterpret_cast<void*>(first), 5 * kAlign);
+}
+
+TEST(RandomAddress, DrawsEachPlaceInAZoneOfFew) {
+  constexpr uint64_t kAlign = 1 << 20;
+  const Zone zone{kElsewhere, kElsewhere + 1000 * kAlign};
+  int near = 0;
+  uint64_t before = 0;
+  for (int i = 0; i < 100; i++) {
+    const uint64_t at = reserve_near(zone, kAlign, kAlign);
+    near += at - before == 2 * kAlign;
+    before = at;
+    munmap(reinterpret_cast<void*>(at), kAlign);
+  }
+  EXPECT_LT(near, 10) << "by chance: one in a thousand each";
 }
 
 TEST(RandomAddress, FillsASmallZoneThenSaysSo) {
