@@ -13,7 +13,7 @@
 namespace dmi::host {
 
 enum class FileKind : uint8_t {
-  Input,     // standard input: empty
+  Input,     // standard input (input.h)
   Output,    // standard output
   Error,     // standard error
   Regular,   // reopened by path after a move

@@ -3,12 +3,12 @@
 //            .------------- make_ready ---------------.
 //            v                                        |
 //   Ready -> Running -> Blocked (an engine operation, a reply) 
-//     ^        |  |---> Sleeping (a deadline)         |
+//     ^        |  |---> Sleeping (a deadline, input)  |
 //     |        |  '---> Offloaded (a blocking system call in a helper thread; cannot move meanwhile)
 //     |        '------> Done
 //     '--- release --- Paused <- Ready, Running, Blocked, Sleeping   (at rest, for a mover)
 //
-// `lock` guards state, rest, pause_wanted, completed and async; but between Ready and Running a worker changes `state`
+// `lock` guards state, rest, pause_wanted, completed, async and input; but between Ready and Running a worker changes `state`
 // without it (Scheduler::pass_on): whoever wants a Ready guest takes it out of its queue first, and tries again when it is in
 // none. Everything else belongs to whoever runs the guest: its worker while Running, the mover while Paused.
 #pragma once
@@ -26,6 +26,7 @@
 #include "cpu_features.h"
 #include "descriptors.h"
 #include "hot_sites.h"
+#include "input.h"
 #include "sharing.h"
 #include "spin.h"
 
@@ -88,6 +89,7 @@ struct Guest {
   Guest* queue_next = nullptr;
   Worker* queued_on = nullptr;
 
+  Input input;                        // what it reads as its standard input
   std::unique_ptr<Pending> pending;   // the operation it is blocked in
   std::list<std::unique_ptr<Pending>> async;
   uint64_t next_handle = 1;

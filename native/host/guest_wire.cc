@@ -52,6 +52,7 @@ void write_guest(Writer& w, Guest& g) {
   w.num(g.next_handle), w.num(reinterpret_cast<uint64_t>(g.waiting));
   w.num(g.cpu_ticks.load()), w.num(g.system_calls), w.num(g.moves);
   for (int stream : {1, 2}) w.text(Host::get().output().peek(g.key, stream));
+  g.input.save(w);
   g.files.save(w);
 }
 
@@ -74,6 +75,7 @@ void read_guest(Reader& r, Guest& g) {
   g.waiting = reinterpret_cast<dmi_gate_wait*>(r.num<uint64_t>());
   g.cpu_ticks = r.num<uint64_t>(), g.system_calls = r.num<uint64_t>(), g.moves = r.num<uint64_t>() + 1;
   for (std::string& line : g.carried) line = r.text();
+  g.input.load(r);
   if (!r.ok()) throw Error("refused", "a truncated thread");
   g.files.close_all();
   g.files.load(r);

@@ -175,6 +175,7 @@ void Host::begin(JobConfig config) {
   };
   SchedulerHooks hooks;
   hooks.serve = [this](Worker& w, Guest& g) { return serve(w, g); };
+  hooks.serve_again = [this](Worker& w, Guest& g) { return serve_again(w, g); };
   hooks.flush = [this] { member_->flush(); };
   hooks.unsent = [this] { return member_->wants_flush(); };
   hooks.idle_poll = [this](int) {
@@ -303,6 +304,7 @@ std::shared_ptr<Guest> Host::start_guest(const StartRequest& request) {
   g->cwd = config_.cwd.empty() ? "/" : config_.cwd;
   g->umask = umask_;
   g->files.open_console();
+  g->input.end = !(config_.input && request.main && request.rank == 0);
   LoadRequest load;
   load.program = &program_;
   load.zone = config_.zone;
@@ -366,6 +368,15 @@ Next Host::serve(Worker& w, Guest& g) {
     case Reason::Preempt: break;
   }
   return Next::Yield;
+}
+
+Next Host::serve_again(Worker& w, Guest& g) {
+  const Next next = system_call(w, g, *g.input.call);
+  if (next == Next::Gone) return next;
+  g.lock.lock();
+  g.input.call = nullptr;
+  g.lock.unlock();
+  return next;
 }
 
 Next Host::finish(Worker&, Guest& g, int status) {
@@ -519,7 +530,8 @@ void Host::release(Guest& g) {
   g.pause_wanted = false;
   for (auto& p : g.async)
     if (!p->done && p->op.parked) resume.push_back(p.get());
-  const Rest rest = g.rest;
+  g.input.forget_request();
+  const Rest rest = g.input.call ? Rest::Run : g.rest;
   switch (rest) {
     case Rest::Run: g.state = State::Ready; break;
     case Rest::Sleep: g.state = State::Sleeping; break;
@@ -551,6 +563,7 @@ nlohmann::json Host::report() {
     const State state = g->state;
     std::string doing = name(state);
     if (state == State::Blocked && g->in_operation) doing += std::string(" in ") + operation_name(g->pending->op.kind);
+    if (g->input.call) doing = "waiting for input";
     const std::string pin = g->last_pin;
     g->lock.unlock();
     // One that has its worker for itself is never interrupted: its time is added up now, for the next report.

@@ -35,6 +35,7 @@ struct JobConfig {
   std::string job, key, node, bind = "127.0.0.1", program, hash, cwd;
   memory::MemberId member = 0;
   bool lite = false;
+  bool input = false;  // somebody gives the job's first thread its standard input
   std::vector<BundledFile> files;
   std::vector<std::string> argv, env;
   int64_t pool = 256ll << 20;
@@ -86,6 +87,8 @@ class Host {
   std::shared_ptr<Guest> start_guest(const StartRequest& request);  // throws Error; runs at once
   void insert(std::shared_ptr<Guest> g);                            // one that has moved here
   std::shared_ptr<Guest> find(ThreadKey key);
+  // An answer to a thread's request for input (input.cc).
+  void give_input(ThreadKey thread, uint64_t offset, std::string data, bool end);
   void forget(ThreadKey key);                                       // moved away or ended
   std::vector<std::shared_ptr<Guest>> guests();
   // ---- pausing for a mover. True: at rest, its asynchronous operations finished, Paused. False: see why.
@@ -94,6 +97,7 @@ class Host {
 
   // ---- worker side
   Next serve(Worker& w, Guest& g);
+  Next serve_again(Worker& w, Guest& g);                            // the call in which it waits for input
   Next gate_call(Worker& w, Guest& g, int64_t nr, void* args);
   Next finish(Worker& w, Guest& g, int status);                     // the guest has ended
   Next fault(Worker& w, Guest& g);

@@ -71,7 +71,7 @@ std::string stack_of(Guest& g) {
   iovec to{stack.bytes.data(), stack.bytes.size()}, from{reinterpret_cast<void*>(stack.start), stack.bytes.size()};
   const ssize_t got = process_vm_readv(getpid(), &to, 1, &from, 1, 0);
   stack.bytes.resize(got > 0 ? static_cast<size_t>(got) : 0);
-  const std::string doing = g.rest == Rest::Sleep ? "sleeping" : g.rest == Rest::Run ? "running" : "blocked";
+  const std::string doing = g.input.call ? "waiting for input" : g.rest == Rest::Sleep ? "sleeping" : g.rest == Rest::Run ? "running" : "blocked";
   Host::get().release(g);
   const Registers r = registers_of(stack.start, stack);
   return "thread " + g.name() + " on " + Host::get().config().node + ", " + doing + ", is in\n" +

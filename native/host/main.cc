@@ -34,6 +34,7 @@ JobConfig parse_job(const json& m) {
   c.member = m.at("member").get<int>();
   c.node = m.value("node", std::string("node"));
   c.lite = m.value("lite", false);
+  c.input = m.value("input", false);
   c.bind = m.value("bind", std::string("127.0.0.1"));
   c.program = m.at("program").get<std::string>();
   c.hash = m.value("hash", std::string{});
@@ -69,6 +70,12 @@ void start(const json& m) {
   Host::get().start_guest(r);
 }
 
+void give_input(const json& m) {
+  const auto& data = m.at("data").get_binary();
+  Host::get().give_input(parse_thread(m.at("thread").get<std::string>()), m.at("offset").get<uint64_t>(), {data.begin(), data.end()},
+                         m.at("end").get<bool>());
+}
+
 // Answered by a report about nothing else. Pausing and naming take their time: in a helper.
 void tell_stack(const json& m) {
   run_in_helper([query = m.value("query", json()), name = m["stack"].get<std::string>()] {
@@ -99,6 +106,7 @@ void dispatch(const json& m) {
     else if (t == "view") host.apply_view(m);
     else if (t == "start") start(m);
     else if (t == "move") host.moves().command(m.at("move").get<std::string>(), parse_thread(m.at("thread").get<std::string>()), m.at("to").get<int>());
+    else if (t == "input") give_input(m);
     else if (t == "drain") host.departure().ask();
     else if (t == "query" && m.contains("stack") && m["stack"].is_string()) tell_stack(m);
     else if (t == "query") {

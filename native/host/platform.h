@@ -57,6 +57,7 @@ inline int64_t monotonic_ns() {
   clock_gettime(CLOCK_MONOTONIC, &t);
   return t.tv_sec * 1000000000ll + t.tv_nsec;
 }
+constexpr int64_t kForever = INT64_MAX / 2;  // a time that does not come, ns
 // Ticks of the time-stamp counter per second, measured since the first call: call it once early.
 inline double ticks_per_second() {
   static const int64_t ns0 = monotonic_ns();

@@ -139,7 +139,7 @@ Context* Scheduler::pass_on(Worker& w) {
   const uint64_t now = __builtin_ia32_rdtsc();
   w.queue_lock.lock();
   Guest* next = w.head;
-  if (!next || next->pause_wanted.load(std::memory_order_relaxed)) {
+  if (!next || next->pause_wanted.load(std::memory_order_relaxed) || next->input.call) {
     w.queue_lock.unlock();
     return nullptr;
   }
@@ -184,6 +184,10 @@ void Scheduler::run_guest(Worker& w, Guest& g) {
   w.slice_start.store(__builtin_ia32_rdtsc());
   if (w.queued.load() > 0 || hooks_.unsent()) want_ticks();
   Next next = Next::Continue;
+  if (g.input.call) {
+    next = hooks_.serve_again(w, g);
+    if (next == Next::Continue && (w.preempt_wanted || g.pause_wanted)) next = Next::Yield;
+  }
   while (next == Next::Continue) {
     w.run_since = __builtin_ia32_rdtsc();
     dmi_switch_in();
@@ -239,9 +243,10 @@ void Scheduler::interrupt(Guest& g) {
 // ---- time ------------------------------------------------------------------------------------------------------------
 
 Next Scheduler::sleep(Guest& g, int64_t deadline, int64_t result) {
-  g.wake_at = deadline;
   g.sleep_result = result;
   g.lock.lock();
+  // What it waits for may have come just now.
+  g.wake_at = g.input.call && g.input.ready() ? 0 : deadline;
   if (g.pause_wanted) {
     g.state = State::Paused;
     g.rest = Rest::Sleep;
@@ -250,8 +255,8 @@ Next Scheduler::sleep(Guest& g, int64_t deadline, int64_t result) {
     return Next::Gone;
   }
   g.state = State::Sleeping;
+  add_sleeper(g);  // before it is seen asleep by who could wake it
   g.lock.unlock();
-  add_sleeper(g);
   return Next::Gone;
 }
 

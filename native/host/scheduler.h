@@ -50,6 +50,7 @@ enum class Next : uint8_t {
 
 struct SchedulerHooks {
   std::function<Next(Worker&, Guest&)> serve;        // a guest came back with a request; context says which
+  std::function<Next(Worker&, Guest&)> serve_again;  // the call in which it waits for input
   std::function<void()> flush;                       // no runnable guest is left on a worker
   std::function<bool()> unsent;                      // would flush() do something?
   std::function<bool(int spin_us)> idle_poll;        // do network work; true if there was any

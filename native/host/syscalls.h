@@ -1,5 +1,7 @@
 // The policy: what each system call of a guest means in a host. One table (syscalls.cc), grouped handlers behind it.
 #pragma once
+#include <sys/uio.h>
+
 #include <functional>
 
 #include "guest.h"
@@ -38,6 +40,12 @@ Next offload(Call& c, std::function<long()> work);
 // A NUL-terminated string of the guest, made absolute with its working directory. False: c.result is set.
 bool path_at(Call& c, int dir_arg, int path_arg, std::string& path);
 bool guest_string(const Guest& g, const void* at, std::string& to);  // false: EFAULT
+// Standard input (input.cc). The call waits until there is some, or `until`, and is then served from its beginning.
+Next await_input(Call& c, int64_t until);
+void ask_for_input(Guest& g);
+bool input_ready(Guest& g);    // there is some, or it has ended
+size_t input_left(Guest& g);   // bytes that can be read at once
+Next read_input(Call& c, const OpenFile& f, const iovec* to, size_t count);
 
 // ---- groups
 Next call_brk(Call&), call_mmap(Call&), call_munmap(Call&), call_mprotect(Call&), call_mremap(Call&), call_madvise(Call&);

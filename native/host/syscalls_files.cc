@@ -70,12 +70,15 @@ Next open_path(Call& c, const std::string& path, int flags, long mode) {
   return adopt(c, open_it(), path, flags, "file");
 }
 
+// Input is a pipe; output a terminal: programs then write line by line.
+mode_t console_mode(const OpenFile* f) { return f->kind == FileKind::Input ? S_IFIFO | 0600 : S_IFCHR | 0620; }
+
 void console_stat(const OpenFile* f, struct stat* st) {
   memset(st, 0, sizeof *st);
-  st->st_mode = S_IFCHR | 0620;  // a terminal: programs then write line by line
-  st->st_rdev = f->kind == FileKind::Input ? makedev(1, 3) : makedev(136, 0);
+  st->st_mode = console_mode(f);
+  st->st_rdev = f->kind == FileKind::Input ? 0 : makedev(136, 0);
   st->st_nlink = 1;
-  st->st_blksize = 1024;
+  st->st_blksize = f->kind == FileKind::Input ? 4096 : 1024;
 }
 
 bool writable(const Call& c, int arg, size_t size) { return c.guest.space.allows(static_cast<uint64_t>(c.a[arg]), size, PROT_WRITE); }
@@ -200,16 +203,30 @@ Next call_ioctl(Call& c) {
     memset(c.ptr<void*>(2), 0, 36);  // the kernel's struct termios
     return give(c, 0);
   }
+  if (f->kind == FileKind::Input && c.a[1] == FIONREAD) {
+    if (!writable(c, 2, sizeof(int))) return give(c, -EFAULT);
+    *c.ptr<int*>(2) = static_cast<int>(input_left(c.guest));
+    return give(c, 0);
+  }
   return give(c, -ENOTTY);
 }
 
 Next call_read(Call& c) {
   const OpenFile* f = c.guest.files.get(c.fd(0));
-  if (f && f->kind == FileKind::Input) return give(c, 0);
+  if (f && f->kind == FileKind::Input) {
+    const iovec to{c.ptr<void*>(1), static_cast<size_t>(c.a[2])};
+    return read_input(c, *f, &to, 1);
+  }
   if (f && console(f)) return give(c, -EBADF);
   return with_fd(c, 0, true);
 }
-Next call_readv(Call& c) { return call_read(c); }
+Next call_readv(Call& c) {
+  const OpenFile* f = c.guest.files.get(c.fd(0));
+  if (!f || f->kind != FileKind::Input) return call_read(c);
+  if (c.a[2] < 0 || c.a[2] > 1024) return give(c, -EINVAL);
+  if (!readable(c, 1, static_cast<size_t>(c.a[2]) * sizeof(iovec))) return give(c, -EFAULT);
+  return read_input(c, *f, c.ptr<const iovec*>(1), static_cast<size_t>(c.a[2]));
+}
 
 Next call_write(Call& c) {
   const OpenFile* f = c.guest.files.get(c.fd(0));
@@ -269,7 +286,7 @@ Next call_statat(Call& c) {
         auto* sx = c.ptr<struct statx*>(4);
         memset(sx, 0, sizeof *sx);
         sx->stx_mask = STATX_TYPE | STATX_MODE;
-        sx->stx_mode = S_IFCHR | 0620;
+        sx->stx_mode = static_cast<uint16_t>(console_mode(f));
         return give(c, 0);
       }
       if (!writable(c, 2, sizeof(struct stat))) return give(c, -EFAULT);
@@ -413,28 +430,6 @@ Next call_socketpair(Call& c) {
 Next call_socket_io(Call& c) { return with_fd(c, 0, true); }
 Next call_accept(Call& c) { return call_refuse(c); }
 
-static Next poll_fds(Call& c, int64_t timeout_ns) {
-  const auto n = static_cast<size_t>(c.a[1]);
-  if (n > 0) {
-    if (n > 4096 || !readable(c, 0, n * 8)) return give(c, -EFAULT);
-    return call_refuse(c);
-  }
-  if (timeout_ns < 0) timeout_ns = INT64_MAX / 2 - monotonic_ns();
-  return Host::get().scheduler().sleep(c.guest, monotonic_ns() + timeout_ns, 0);
-}
-Next call_poll(Call& c) { return poll_fds(c, static_cast<int>(c.a[2]) < 0 ? -1 : static_cast<int>(c.a[2]) * 1'000'000ll); }
-Next call_ppoll(Call& c) {
-  const auto* t = c.ptr<const timespec*>(2);
-  if (t && !readable(c, 2, sizeof *t)) return give(c, -EFAULT);
-  return poll_fds(c, t ? t->tv_sec * 1'000'000'000ll + t->tv_nsec : -1);
-}
-Next call_select(Call& c) {
-  if (c.a[0] != 0 || !c.a[4]) return call_refuse(c);
-  if (!readable(c, 4, 16)) return give(c, -EFAULT);
-  const auto* t = c.ptr<const int64_t*>(4);
-  const int64_t ns = t[0] * 1'000'000'000ll + t[1] * (c.nr == SYS_select ? 1000 : 1);
-  return Host::get().scheduler().sleep(c.guest, monotonic_ns() + ns, 0);
-}
 Next call_epoll_ctl(Call& c) { return call_refuse(c); }
 Next call_epoll_wait(Call& c) { return call_refuse(c); }
 

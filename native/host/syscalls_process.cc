@@ -16,8 +16,6 @@
 namespace dmi::host {
 namespace {
 
-constexpr int64_t kForever = INT64_MAX / 2;
-
 Next sleep_until(Call& c, int64_t deadline, long result) {
   c.guest.context.result = result;
   return Host::get().scheduler().sleep(c.guest, deadline, result);

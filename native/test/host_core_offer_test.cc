@@ -202,6 +202,29 @@ TEST(Descriptors, OpenAFileAgainAsItWas) {
   unlink(path.c_str());
 }
 
+// What a thread reads goes on at its destination with the byte after the last that it has taken.
+TEST(Input, GoesOnAtItsPlaceInTheStream) {
+  const SystemCall call{};
+  for (const int64_t left : {kForever, int64_t{1'000'000'000}}) {
+    Input in;
+    in.offset = 70'000, in.unread = "0123456789", in.taken = 7, in.end = false;
+    in.call = &call, in.until = left == kForever ? kForever : monotonic_ns() + left, in.ask_at = kForever;
+    Writer w;
+    in.save(w);
+    Reader r(w.view());
+    Input there;
+    there.load(r);
+    EXPECT_TRUE(r.ok() && r.left() == 0);
+    EXPECT_EQ(there.offset, 70'000u);
+    EXPECT_EQ(there.unread.substr(there.taken), "789");
+    EXPECT_FALSE(there.end);
+    EXPECT_EQ(there.call, &call);
+    EXPECT_EQ(there.ask_at, 0);
+    if (left == kForever) EXPECT_EQ(there.until, kForever);
+    else EXPECT_NEAR(static_cast<double>(there.until), static_cast<double>(in.until), 60e9);
+  }
+}
+
 // The thread's own state: mutated and cut, it is refused or read without harm.
 TEST(ThreadState, AnyMutationIsRefusedOrHarmless) {
   uint64_t seed;
@@ -211,6 +234,7 @@ TEST(ThreadState, AnyMutationIsRefusedOrHarmless) {
   g.key = 1ull << 32 | 5;
   g.cwd = "/tmp";
   g.files.open_console();
+  g.input.unread = "what it has not read yet";
   Writer w;
   write_guest(w, g);
   const std::vector<std::byte> whole(w.view().begin(), w.view().end());

@@ -56,6 +56,8 @@ export interface JobOptions {
   workers?: number;
   threadMemory?: number;
   peerTimeout?: number;
+  /** Somebody answers when the first thread wants input. */
+  input?: boolean;
   zone?: [number, number];
   files?: { path: string; real: string; hash: string }[];
   /** POINT:ACTION, see native/host/fault_point.h. */
@@ -249,6 +251,7 @@ export class Job {
       member: h.member,
       node: `n${h.member}`,
       lite: false,
+      input: o.input ?? false,
       bind: h.address,
       program: this.program,
       hash: '',

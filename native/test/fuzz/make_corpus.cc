@@ -87,6 +87,7 @@ void move_wire() {
   g.key = 1ull << 32 | 5;
   g.cwd = "/tmp";
   g.files.open_console();
+  g.input.unread = "not read yet";
   g.space.create({kZoneLow, kZoneHigh}, 1 << 24);
   g.space.map(0, 1 << 20, 3, 0x22, -1, 0, nullptr);
   g.space.map(0, 1 << 16, 1, 0x22, -1, 0, nullptr);
