@@ -147,6 +147,11 @@ export class Processes {
     return this.#start(['run', '--events', events, ...args], events);
   }
 
+  /** `dmi run` that reads something: what is written to its child's stdin, or an open file. */
+  read(stdin: 'pipe' | number, ...args: string[]): Command {
+    return this.#start(['run', ...args], null, 'hub', stdin);
+  }
+
   /** A command that ends soon. */
   dmi(...args: string[]): Outcome {
     const [command, ...rest] = this.#command(args, 'hub');
@@ -196,10 +201,15 @@ export class Processes {
     return this.network?.on(machine, command) ?? command;
   }
 
-  #start(args: string[], events: string | null = null, machine = 'hub'): Command {
+  #start(
+    args: string[],
+    events: string | null = null,
+    machine = 'hub',
+    stdin: 'ignore' | 'pipe' | number = 'ignore',
+  ): Command {
     const [program, ...rest] = this.#command(args, machine);
     const own = this.#apart ? { DMI_CACHE_DIR: join(this.#dir, `machine-${this.#commands.length}`) } : {};
-    const child = spawn(program, rest, { env: { ...this.#env, ...own }, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(program, rest, { env: { ...this.#env, ...own }, stdio: [stdin, 'pipe', 'pipe'] });
     const command = new Command(child, events);
     this.#commands.push(command);
     return command;

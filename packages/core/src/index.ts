@@ -1,5 +1,6 @@
 export { Attachment } from './client/attachment.js';
 export { Client, type ClientOptions } from './client/client.js';
+export type { OpenInput } from './client/input.js';
 export { Job, type JobResult, type OutputPiece } from './client/job.js';
 export type { ClusterEvent } from './cluster/events.js';
 export { type Loads, noLoads, noteLoads, type ThreadLoad } from './cluster/loads.js';

@@ -421,6 +421,7 @@ function jobMessage(
     member,
     node,
     lite,
+    input: spec.input ?? false,
     bind,
     program: path(spec.hash),
     hash: spec.hash,

@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream';
 import { buildProgram, isTypeScript } from '@dmi/as/compiler';
 import {
   type BalanceOptions,
@@ -182,8 +183,11 @@ async function runWith(
         emit({ time: Date.now() / 1000, event: 'join', node: name, cores });
     }
     const writer = new OutputWriter(streams, flags.tag ?? false, full => client.hold(full));
-    const job: Job = await client.submit(makeSpec(program, argv, flags), program.sources, (piece: OutputPiece) =>
-      writer.write(piece),
+    const job: Job = await client.submit(
+      makeSpec(program, argv, flags),
+      program.sources,
+      (piece: OutputPiece) => writer.write(piece),
+      openStdin,
     );
     id = job.id;
     for (const event of early) if (emit && concerns(event, id)) emit(event);
@@ -199,6 +203,11 @@ async function runWith(
     if (timer) clearTimeout(timer);
     forget();
   }
+}
+
+/** What the job reads. Where reading fails it finds the end, and we say why. */
+function openStdin(): Readable {
+  return process.stdin.on('error', error => say(`dmi: stdin cannot be read: ${error.message}`));
 }
 
 function concerns(event: ClusterEvent, job: string): boolean {

@@ -18,6 +18,7 @@ import type { JobSpec } from '../wire/job-spec.js';
 import type { Peer } from '../wire/peer.js';
 import { type TlsFiles, tlsOfEnvironment } from '../wire/tls.js';
 import { Attachment } from './attachment.js';
+import { JobInput, type OpenInput } from './input.js';
 import { Job, type JobResult, type OutputPiece } from './job.js';
 import { SeenOutput } from './seen.js';
 
@@ -63,7 +64,7 @@ export class Client {
   readonly #listeners = new Set<(event: ClusterEvent) => void>();
   readonly #outputs = new Map<string, (piece: OutputPiece) => void>();
   readonly #views = new Map<string, (change: ViewChange) => void>();
-  readonly #jobs = new Map<string, { job: Job; seen: SeenOutput }>();
+  readonly #jobs = new Map<string, { job: Job; seen: SeenOutput; input: JobInput | null }>();
   readonly #closed: Promise<DmiError | null>;
   #end: (error: DmiError | null) => void = () => {};
   readonly #telling: NodeJS.Timeout;
@@ -188,11 +189,13 @@ export class Client {
   /**
    * Uploads what the coordinator does not have of the program and starts it. The job ends with this client.
    * @param sources where the file with a hash is on this machine
+   * @param openInput where the job's first thread reads from: called when it reads for the first time. Without it, it reads nothing
    */
   async submit(
     spec: JobSpec,
     sources: ReadonlyMap<string, string>,
     onOutput: (piece: OutputPiece) => void,
+    openInput?: OpenInput,
   ): Promise<Job> {
     const hashes = [...new Set(spec.files.map(file => file.hash))];
     const missing = (await this.call('missing', { hashes })) as string[];
@@ -202,10 +205,14 @@ export class Client {
       await this.#upload(hash, source);
     }
     // The reply comes first; what follows it may be in the same packet, so the job is made where the reply is read.
-    return (await this.call('submit', { spec, output: true }, value => {
+    const given = { ...spec, input: openInput !== undefined };
+    return (await this.call('submit', { spec: given, output: true }, value => {
       const job = new Job(this, (value as { job: string }).job);
       const seen = new SeenOutput();
-      this.#jobs.set(job.id, { job, seen });
+      const input = openInput
+        ? new JobInput(openInput, piece => void this.call('input', { job: job.id, ...piece }).catch(() => {}))
+        : null;
+      this.#jobs.set(job.id, { job, seen, input });
       this.#outputs.set(job.id, piece => {
         if (seen.take(piece)) onOutput(piece);
       });
@@ -215,6 +222,7 @@ export class Client {
         this.#listeners.delete(listener);
         this.#outputs.delete(job.id);
         this.#jobs.delete(job.id);
+        input?.close();
       };
       job.done.then(end, end);
       void this.#closed.then(error => job.lost(error));
@@ -253,6 +261,7 @@ export class Client {
     peer.receive(toClient, 'coordinator message', message => {
       if (message.t === 'reply') return this.#reply(message);
       if (message.t === 'output') return this.#outputs.get(message.job)?.(message);
+      if (message.t === 'input-wanted') return this.#jobs.get(message.job)?.input?.ask(message);
       if (message.t === 'view') return this.#views.get(message.job)?.(message.change);
       for (const listener of this.#listeners) listener(message.event as unknown as ClusterEvent);
     });
@@ -299,6 +308,7 @@ export class Client {
       try {
         const { outcome } = (await this.call('watch', { job: job.id, output: true })) as { outcome: JobResult | null };
         if (outcome) job.over(outcome);
+        else this.#jobs.get(job.id)?.input?.repeat();
         return;
       } catch (thrown) {
         const error = asDmiError(thrown);

@@ -198,6 +198,7 @@ function onHost(tx: Tx, job: Job, host: Host, message: FromHost): void {
       onReport(tx, job, host, message);
       return;
     case 'output':
+    case 'input-wanted':
     case 'log':
       return;
   }

@@ -7,7 +7,7 @@ import { asDmiError, DmiError } from '../errors.js';
 import { resolvePrefix, shortId } from '../ids.js';
 import type { ImageStore, ImageWriter } from '../images/store.js';
 import { type ClientRequest, fromClient, type ToClient } from '../wire/client-messages.js';
-import type { ViewChange } from '../wire/host-messages.js';
+import type { FromHost, ToHost, ViewChange } from '../wire/host-messages.js';
 import type { Peer } from '../wire/peer.js';
 import type { Output } from './output.js';
 import { plans } from './plans.js';
@@ -35,6 +35,7 @@ export interface ClientsOptions {
   leads: () => boolean;
   /** A client has this much of a job's output. */
   seen: (job: string, seen: Extract<ClientRequest, { verb: 'seen' }>['seen']) => void;
+  toHost: (job: string, member: number, message: ToHost) => void;
 }
 
 /** The clients' connections: requests and replies, events, output, attached members' views. */
@@ -92,6 +93,12 @@ export class Clients {
       backlog = Math.max(backlog, peer.backlog);
     }
     return backlog;
+  }
+
+  /** Asks those who follow the job for what it reads; the one that gives it input answers. */
+  askForInput(job: string, member: number, { thread, offset }: Extract<FromHost, { t: 'input-wanted' }>): void {
+    for (const { outputs, peer } of this.#sessions.values())
+      if (outputs.has(job)) peer.send({ t: 'input-wanted', job, member, thread, offset });
   }
 
   /** The client follows a job from now on. True if it wants its output. */
@@ -174,6 +181,12 @@ export class Clients {
         if (session.outputs.has(request.job)) this.options.seen(request.job, request.seen);
         answer(null);
         return;
+      case 'input': {
+        const { job, member, thread, offset, data, end } = request;
+        if (session.outputs.has(job)) this.options.toHost(job, member, { t: 'input', thread, offset, data, end });
+        answer(null);
+        return;
+      }
       case 'subscribe':
         session.subscribed = true;
         answer(null);

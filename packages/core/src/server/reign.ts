@@ -67,6 +67,10 @@ export class Reign {
       apply,
       leads,
       seen: (job, seen) => this.#outputs.seen(job, seen),
+      toHost: (job, member, message) => {
+        const node = this.#cluster.jobs.get(job)?.hosts.get(member)?.node;
+        if (node != null) this.#agents.send(node, { t: 'to-host', job, member, message });
+      },
     });
     this.#timer = setInterval(() => this.#tick(), TICK_MS);
     const { legacy, unknown } = readRecords(options.term.records);
@@ -100,6 +104,8 @@ export class Reign {
 
   #onBody(node: string, body: AgentBody): void {
     if (body.t === 'from-host' && body.message.t === 'report') this.#reports.accept(body.member, body.message);
+    else if (body.t === 'from-host' && body.message.t === 'input-wanted')
+      this.#clients.askForInput(body.job, body.member, body.message);
     else if (body.t === 'from-host' || body.t === 'replayed') this.#outputs.heard(node, body);
   }
 

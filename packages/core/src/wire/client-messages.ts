@@ -25,6 +25,15 @@ export const clientRequest = v.variant('verb', [
   request('watch', { job: f.id, output: v.boolean() }),
   /** Output of a job that has arrived: its agents need not keep it any more. */
   request('seen', { job: f.id, seen: seenList }),
+  /** What comes at that offset of a job's standard input, for the host that has asked. */
+  request('input', {
+    job: f.id,
+    member: f.member,
+    thread: f.thread,
+    offset: f.count,
+    data: f.binary,
+    end: v.boolean(),
+  }),
   request('kill', { job: f.id }),
   /** `deadline`: seconds from now. Refused if not everything can be saved by then, unless `partial`. */
   request('drain', {
@@ -60,11 +69,19 @@ export const output = v.object({
   member: f.member,
   seq: f.count,
 });
+/** A host's thread waits for what comes at this offset; answered by `input`. */
+export const inputWanted = v.object({
+  t: v.literal('input-wanted'),
+  job: f.id,
+  member: f.member,
+  thread: f.thread,
+  offset: f.count,
+});
 export const event = v.object({ t: v.literal('event'), event: v.record(v.string(), v.unknown()) });
 export const view = v.object({ t: v.literal('view'), job: f.id, change: viewChange });
 
 export const fromClient = clientRequest;
-export const toClient = v.variant('t', [reply, output, event, view]);
+export const toClient = v.variant('t', [reply, output, inputWanted, event, view]);
 
 export type ClientRequest = v.InferOutput<typeof clientRequest>;
 export type ToClient = v.InferOutput<typeof toClient>;

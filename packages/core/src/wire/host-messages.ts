@@ -37,12 +37,20 @@ const start = v.object({
 });
 const move = v.object({ t: v.literal('move'), move: f.id, thread: f.thread, to: f.member, cause: moveCause });
 const drain = v.object({ t: v.literal('drain') });
+/** An answer to `input-wanted`: what comes at that offset of the job's standard input; `end`: nothing comes after it. */
+const input = v.object({
+  t: v.literal('input'),
+  thread: f.thread,
+  offset: f.count,
+  data: f.binary,
+  end: v.boolean(),
+});
 const stop = v.object({ t: v.literal('stop'), reason: f.text });
 /** With `stack`, a thread's name, the report is about nothing but where that thread is in its program. */
 const query = v.object({ t: v.literal('query'), query: f.id, stack: v.optional(f.thread) });
 
 /** What the coordinator sends to a host; the agent passes it on. */
-export const toHost = v.variant('t', [viewChange, start, move, drain, stop, query]);
+export const toHost = v.variant('t', [viewChange, start, move, drain, input, stop, query]);
 
 const hello = v.object({
   t: v.literal('hello'),
@@ -100,6 +108,8 @@ const moved = v.object({
   moves: v.nullish(f.count, 0),
 });
 const output = v.object({ t: v.literal('output'), thread: f.thread, stream: v.picklist([1, 2]), data: f.binary });
+/** A thread waits for what comes at this offset of the job's standard input. Said again while nobody answers. */
+const inputWanted = v.object({ t: v.literal('input-wanted'), thread: f.thread, offset: f.count });
 const fault = v.object({
   t: v.literal('fault'),
   thread: v.nullish(f.thread, null),
@@ -147,6 +157,7 @@ export const FROM_HOST_NAMES: ReadonlySet<string> = new Set([
   'exited',
   'moved',
   'output',
+  'input-wanted',
   'fault',
   'failed',
   'drained',
@@ -163,6 +174,7 @@ export const fromHost = v.variant('t', [
   exited,
   moved,
   output,
+  inputWanted,
   fault,
   failed,
   drained,
@@ -179,6 +191,8 @@ export interface HostJobMessage {
   member: number;
   node: string;
   lite: boolean;
+  /** Somebody gives the job's first thread its standard input. */
+  input: boolean;
   bind: string;
   program: string;
   hash: string;

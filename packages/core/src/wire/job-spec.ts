@@ -18,6 +18,8 @@ export const jobSpec = v.object({
   argv: f.list(v.pipe(v.string(), v.maxLength(131_072)), 4096),
   env: f.list(v.pipe(v.string(), v.maxLength(131_072)), 4096),
   cwd: f.path,
+  /** The client gives the first thread what it reads as its standard input; else that has ended before it begins. */
+  input: v.optional(v.boolean()),
   /** Predicted bytes of one thread's memory; regions are aligned to it. */
   threadMemory: f.count,
   /** Seconds until a silent peer is reported as unreachable. */
