@@ -53,7 +53,26 @@ Next adopt(Call& c, long real, std::string path, int flags, const char* what) {
 // What to open here for a path of the guest.
 std::string real_path(const std::string& path) { return Host::get().resolve_bundle(path); }
 
-Next open_path(Call& c, const std::string& path, int flags, long mode) {
+// Paths that name one of the guest's own descriptors; to the kernel they would name the host's. -1: it is no such path.
+int named_descriptor(const std::string& path) {
+  constexpr const char* kStandard[] = {"/dev/stdin", "/dev/stdout", "/dev/stderr"};
+  for (int i = 0; i < 3; i++)
+    if (path == kStandard[i]) return i;
+  for (const std::string directory : {"/dev/fd/", "/proc/self/fd/"}) {
+    if (!path.starts_with(directory) || path.size() == directory.size() || path.size() > directory.size() + 4) continue;
+    const std::string number = path.substr(directory.size());
+    if (number.find_first_not_of("0123456789") == std::string::npos) return std::stoi(number);
+  }
+  return -1;
+}
+
+Next open_path(Call& c, std::string path, int flags, long mode) {
+  if (const int fd = named_descriptor(path); fd >= 0) {
+    const Descriptors::Slot* s = c.guest.files.slot(fd);
+    if (!s) return give(c, -ENOENT);
+    if (console(s->file.get())) return give(c, c.guest.files.add(s->file, flags & O_CLOEXEC));
+    path = s->file->path.empty() ? "/proc/self/fd/" + std::to_string(s->file->real) : s->file->path;
+  }
   const std::string real = real_path(path);
   if (flags & (O_CREAT | (O_TMPFILE & ~O_DIRECTORY))) mode &= ~c.guest.umask;
   const auto open_it = [real, flags, mode] {

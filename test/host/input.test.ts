@@ -36,7 +36,7 @@ const fnv = (data: Buffer): string => {
 };
 
 describe('a thread that reads its input', () => {
-  it.each(['read', 'readv', 'poll', 'timed', 'select', 'nonblocking', 'dup'])(
+  it.each(['read', 'readv', 'poll', 'timed', 'select', 'nonblocking', 'dup', 'dev'])(
     'gets each line as it comes, and moves while it waits for the next: %s',
     async how => {
       const thread = await reads(how);

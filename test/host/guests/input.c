@@ -125,6 +125,7 @@ int main(int argc, char **argv) {
   setvbuf(stdout, NULL, _IOLBF, 0);
   if (is("sum")) return sum();
   if (is("pipe")) return is_pipe();
+  if (is("dev")) in = open("/dev/stdin", O_RDONLY);
   if (is("dup")) {
     in = dup2(0, 7);
     close(0);

@@ -69,8 +69,10 @@ static void paths(const char *directory) {
   char buf[4096];
   HOLDS(chdir(directory) == 0 && getcwd(buf, sizeof buf));
   HOLDS(mkdir("inner", 0700) == 0 && chdir("inner") == 0);
-  int fd = open("file", O_CREAT | O_RDWR, 0600);
-  HOLDS(fd == 3 && write(fd, "abc", 3) == 3 && pread(fd, buf, 3, 0) == 3 && ftruncate(fd, 1) == 0 && close(fd) == 0);
+  int fd = open("file", O_CREAT | O_RDWR, 0600), again;
+  HOLDS(fd == 3 && write(fd, "abc", 3) == 3 && (again = open("/dev/fd/3", O_RDONLY)) == 4 && read(again, buf, 9) == 3 && close(again) == 0);
+  GIVES(open("/proc/self/fd/77", O_RDONLY), ENOENT); /* the thread's own numbers, not the host's */
+  HOLDS(lseek(fd, 0, SEEK_SET) == 0 && write(fd, "abc", 3) == 3 && pread(fd, buf, 3, 0) == 3 && ftruncate(fd, 1) == 0 && close(fd) == 0);
   HOLDS(symlink("file", "link") == 0 && readlink("link", buf, sizeof buf) == 4 && rename("file", "other") == 0);
   GIVES(access("link", F_OK), ENOENT);
   HOLDS(unlink("link") == 0 && unlink("other") == 0 && chdir("..") == 0 && rmdir("inner") == 0);
