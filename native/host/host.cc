@@ -361,7 +361,7 @@ Next Host::serve(Worker& w, Guest& g) {
     case Reason::Syscall: {
       const auto& call = *reinterpret_cast<const SystemCall*>(g.context.a);
       // Not while a mover looks at its pages.
-      if (g.context.b && g.sites.count(call.pc) && !g.moving.load()) rewrite_site(g.space, call.pc);
+      if (g.context.b && !g.moving.load() && g.sites.count(call.pc)) rewrite_site(g.space, call.pc);
       return system_call(w, g, call);
     }
     case Reason::Fault: return fault(w, g);
