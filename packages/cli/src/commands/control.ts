@@ -36,7 +36,10 @@ export function controlCommands(program: Command): void {
     .action(async (thread: string, node: string, flags: Flags & { job?: string }) => {
       const result = await withClient(flags, client => client.move(thread, node, flags.job ?? null));
       const { from, to, seconds } = result;
-      const text = `${result.thread}: ${from} -> ${to}, ${bytes(result.bytes)} in ${seconds.toFixed(3)} s\n`;
+      const text =
+        from === to
+          ? `${result.thread} is on ${to} already, and stays there\n`
+          : `${result.thread}: ${from} -> ${to}, ${bytes(result.bytes)} in ${seconds.toFixed(3)} s\n`;
       await print(flags.output === 'json' ? `${JSON.stringify(result)}\n` : text);
     });
   control(program, 'stack', 'show where a thread is in its program: its calls, with symbols and lines')
@@ -55,7 +58,8 @@ const KILL_HELP = `
 const MOVE_HELP = `
   dmi move 0.3 n2                   goes on there, at the instruction where it is; the balancer leaves it there
 
-A thread that holds what cannot move (a socket, a pipe, a lock on a file) stays, and the reason is said: dmi ps.`;
+A thread that is there already stays there, which is no error (in JSON "from" and "to" are the same). One that holds what
+cannot move (a socket, a pipe, a lock on a file) stays where it is, and the reason is said: dmi ps.`;
 
 const STACK_HELP = `
   dmi stack 0.3                     as a debugger would show it; lines with -g and addr2line
