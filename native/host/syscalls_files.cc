@@ -330,13 +330,6 @@ Next call_mkdir(Call& c) {
   path = real_path(path);
   return give(c, raw_syscall(SYS_mkdir, reinterpret_cast<long>(path.c_str()), c.a[at ? 2 : 1] & ~static_cast<long>(c.guest.umask)));
 }
-// A socket of a name takes over the mode that it has before.
-Next call_bind(Call& c) {
-  const OpenFile* f = c.guest.files.get(c.fd(0));
-  if (f && f->real >= 0) fchmod(f->real, 0777 & ~c.guest.umask);
-  return call_fd(c);
-}
-
 Next call_path(Call& c) {
   std::string path;
   if (!path_at(c, -1, 0, path)) return Next::Continue;
@@ -446,7 +439,6 @@ Next call_socketpair(Call& c) {
   const long r = raw_syscall(SYS_socketpair, c.a[0], c.a[1], c.a[2], reinterpret_cast<long>(fds));
   return r < 0 ? give(c, r) : adopt_pair(c, fds, 3, "socket");
 }
-Next call_socket_io(Call& c) { return with_fd(c, 0, true); }
 Next call_accept(Call& c) { return call_refuse(c); }
 
 Next call_epoll_ctl(Call& c) { return call_refuse(c); }
