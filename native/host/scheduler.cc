@@ -237,7 +237,11 @@ void Scheduler::idle(Worker& w) {
 
 void Scheduler::interrupt(Guest& g) {
   Worker* w = g.worker;
-  if (w && w->current == &g) raw_syscall(SYS_tgkill, getpid(), w->tid, kPreemptSignal);
+  if (w && w->current == &g) preempt(*w);
+}
+
+void Scheduler::preempt(Worker& w) {
+  if (!w.preempting.exchange(true)) raw_syscall(SYS_tgkill, getpid(), w.tid, kPreemptSignal);
 }
 
 // ---- time ------------------------------------------------------------------------------------------------------------
@@ -325,7 +329,7 @@ void Scheduler::run_ticker() {
       const uint64_t begin = w->slice_start.load();
       if (!begin || !total) continue;
       ticking_ = true;
-      if (now > begin && now - begin >= slice) raw_syscall(SYS_tgkill, getpid(), w->tid, kPreemptSignal);
+      if (now > begin && now - begin >= slice) preempt(*w);
     }
   }
 }

@@ -34,6 +34,7 @@ struct alignas(64) Worker : WorkerBase {
   uint64_t run_since = 0;               // time-stamp counter: `current` has computed since then
   Fault fault;                          // set by the signal handler before it abandons the guest
   void* alternate_stack = nullptr;      // for fault handlers
+  std::atomic<bool> preempting{false};  // a preemption signal is on its way: there is never more than one, or many would fill a small stack
   SpinLock queue_lock;
   Guest* head = nullptr;
   Guest* tail = nullptr;
@@ -87,6 +88,7 @@ class Scheduler {
   void push(Worker& w, Guest& g);
   void idle(Worker& w);
   void wake(Worker& w);
+  void preempt(Worker& w);
   void run_clock();
   void run_ticker();
   void want_ticks();

@@ -49,6 +49,7 @@ void on_system_call(int, siginfo_t*, void* u) {
 
 void on_preempt(int, siginfo_t*, void* u) {
   auto* uc = static_cast<ucontext_t*>(u);
+  worker_here()->preempting = false;
   if (!in_zone(static_cast<uint64_t>(uc->uc_mcontext.gregs[REG_RIP]))) {
     worker_here()->preempt_wanted = 1;  // the host is at work for a guest: it looks at this when it is done
     return;
