@@ -14,7 +14,7 @@ enum class Reason : uint64_t {
   Call = 0,     // gate call: a = number, b = argument block
   Syscall = 1,  // system call: a = SystemCall* on the guest's stack, b = 1: dispatched, 0: from a rewritten site
   Preempt = 2,  // timer or move request: a = ucontext_t* on the guest's stack
-  Fault = 3,    // fatal signal: details are in the worker
+  Fault = 3,    // it faulted: details are in the worker
 };
 
 // Where a guest stands. Offsets are known to switch.S.
@@ -40,7 +40,7 @@ struct SwitchFrame {
 struct SystemCall {
   int64_t nr;
   int64_t a[6];
-  uint64_t pc;  // behind the `syscall` instruction
+  uint64_t pc;  // behind the `syscall` instruction; where the guest goes on
   uint64_t bp;
   uint64_t sp;
 };
@@ -64,7 +64,7 @@ int64_t dmi_gate_call(int64_t nr, void* args);
 // Where rewritten system call sites arrive. Not called.
 void dmi_gate_system_call();
 extern uint8_t dmi_have_xsavec;
-// Not called: a fault handler returns to here to abandon the guest (FS and RSP are set up from GS).
+// Not called: back to the worker, the guest left as it is (FS is the worker's; RSP is set up from GS).
 void dmi_abandon_guest();
 }
 

@@ -25,6 +25,7 @@
 #include "context.h"
 #include "cpu_features.h"
 #include "descriptors.h"
+#include "guest_signals.h"
 #include "hot_sites.h"
 #include "input.h"
 #include "sharing.h"
@@ -72,6 +73,7 @@ struct Guest {
   std::shared_ptr<const Features> features;  // of the machine where it started
   AddressSpace space;
   Descriptors files;
+  GuestSignals signals;
   std::string cwd;
   uint32_t umask = 022;       // the host's own is 0: it would be that of all its threads
   std::string error_text;     // of the last failed call

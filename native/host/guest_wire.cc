@@ -53,6 +53,7 @@ void write_guest(Writer& w, Guest& g) {
   w.num(g.cpu_ticks.load()), w.num(g.system_calls), w.num(g.moves);
   for (int stream : {1, 2}) w.text(Host::get().output().peek(g.key, stream));
   g.input.save(w);
+  g.signals.save(w);
   g.files.save(w);
 }
 
@@ -76,6 +77,7 @@ void read_guest(Reader& r, Guest& g) {
   g.cpu_ticks = r.num<uint64_t>(), g.system_calls = r.num<uint64_t>(), g.moves = r.num<uint64_t>() + 1;
   for (std::string& line : g.carried) line = r.text();
   g.input.load(r);
+  g.signals.load(r);
   if (!r.ok()) throw Error("refused", "a truncated thread");
   g.files.close_all();
   g.files.load(r);

@@ -16,6 +16,7 @@
 #include "layout.h"
 #include "moves.h"
 #include "platform.h"
+#include "signal_frames.h"
 #include "signals.h"
 #include "symbols.h"
 #include "syscalls.h"
@@ -359,12 +360,12 @@ Next Host::serve(Worker& w, Guest& g) {
   switch (static_cast<Reason>(g.context.reason)) {
     case Reason::Call: return gate_call(w, g, static_cast<int64_t>(g.context.a), reinterpret_cast<void*>(g.context.b));
     case Reason::Syscall: {
-      const auto& call = *reinterpret_cast<const SystemCall*>(g.context.a);
+      auto& call = *reinterpret_cast<SystemCall*>(g.context.a);
       // Not while a mover looks at its pages.
       if (g.context.b && !g.moving.load() && g.sites.count(call.pc)) rewrite_site(g.space, call.pc);
       return system_call(w, g, call);
     }
-    case Reason::Fault: return fault(w, g);
+    case Reason::Fault: return fault_in_guest(w, g);
     case Reason::Preempt: break;
   }
   return Next::Yield;

@@ -40,7 +40,7 @@ void Input::save(Writer& w) const {
 
 void Input::load(Reader& r) {
   offset = r.num<uint64_t>(), unread = r.text(), end = r.num<bool>();
-  call = reinterpret_cast<const SystemCall*>(r.num<uint64_t>());
+  call = reinterpret_cast<SystemCall*>(r.num<uint64_t>());
   const auto left = r.num<int64_t>();
   until = left < kForever / 2 ? monotonic_ns() + std::max<int64_t>(left, 0) : kForever;
 }

@@ -20,7 +20,7 @@ class Writer;
 // Guarded by Guest::lock; the mover's while the guest is paused.
 struct Input {
   // On the guest's stack: waits, and is served again. First, as whoever puts the guest on looks at it.
-  const SystemCall* call = nullptr;
+  SystemCall* call = nullptr;
   int64_t until = 0;     // and how long it waits: CLOCK_MONOTONIC, ns
   uint64_t offset = 0;   // in the stream, of what comes after `unread`
   std::string unread;    // changes only while nothing is left of it

@@ -9,6 +9,7 @@
 #include "host.h"
 #include "layout.h"
 #include "platform.h"
+#include "signal_frames.h"
 #include "unwind.h"
 
 extern "C" char dmi_gate_system_call_back;  // gate_entry.S
@@ -19,6 +20,7 @@ namespace {
 constexpr double kPatience = 5;             // seconds
 constexpr size_t kMostStack = 1 << 20;      // bytes copied: more calls than anyone reads
 constexpr size_t kFrameWithin = 16 << 10;   // bytes above a guest's stack pointer in which a signal's frame is found
+constexpr size_t kFrame = offsetof(ucontext_t, uc_mcontext) + sizeof(mcontext_t);  // bytes of a ucontext
 
 struct Registers {
   uint64_t pc = 0, sp = 0, bp = 0;
@@ -33,20 +35,25 @@ uint64_t signal_return() {
 
 // A guest at rest stands in a call of the gate, behind a rewritten system call, or in one of the host's signal handlers. Which
 // can be told from its stack alone, so also of one that has come from another host.
-Registers registers_of(uint64_t at, const StackCopy& stack) {
+Registers registers_of(uint64_t at, const StackCopy& stack, uint64_t resume_pc) {
   SwitchFrame frame{};
   if (!stack.read(at, &frame, sizeof frame)) throw Error("busy", "its stack cannot be read");
   Registers r{frame.rip, at + sizeof frame, frame.rbp};
   if (in_zone(r.pc)) return r;
   if (r.pc == reinterpret_cast<uint64_t>(&dmi_gate_system_call_back)) {
     SystemCall call{};
-    if (stack.read(frame.rbp, &call, sizeof call)) return {call.pc, call.sp, call.bp};
+    if (stack.read(frame.rbp, &call, sizeof call)) return {resume_pc ? resume_pc : call.pc, call.sp, call.bp};
+  }
+  if (r.pc == reinterpret_cast<uint64_t>(&dmi_signal_enter)) return {resume_pc ? resume_pc : frame.r14, r.sp, r.bp};
+  if (ucontext_t uc; r.pc == reinterpret_cast<uint64_t>(&dmi_signal_leave) && stack.read(frame.rbx, &uc, kFrame)) {
+    const auto* regs = uc.uc_mcontext.gregs;
+    return {resume_pc ? resume_pc : static_cast<uint64_t>(regs[REG_RIP]), static_cast<uint64_t>(regs[REG_RSP]), static_cast<uint64_t>(regs[REG_RBP])};
   }
   const uint64_t mark = signal_return();
   uint64_t word = 0;
   for (uint64_t a = at; a < at + kFrameWithin && stack.read(a, &word, 8); a += 8) {
     ucontext_t uc;
-    if (word != mark || !stack.read(a + 8, &uc, offsetof(ucontext_t, uc_mcontext) + sizeof uc.uc_mcontext)) continue;
+    if (word != mark || !stack.read(a + 8, &uc, kFrame)) continue;
     const auto* regs = uc.uc_mcontext.gregs;
     if (in_zone(static_cast<uint64_t>(regs[REG_RIP])))
       return {static_cast<uint64_t>(regs[REG_RIP]), static_cast<uint64_t>(regs[REG_RSP]), static_cast<uint64_t>(regs[REG_RBP])};
@@ -71,9 +78,10 @@ std::string stack_of(Guest& g) {
   iovec to{stack.bytes.data(), stack.bytes.size()}, from{reinterpret_cast<void*>(stack.start), stack.bytes.size()};
   const ssize_t got = process_vm_readv(getpid(), &to, 1, &from, 1, 0);
   stack.bytes.resize(got > 0 ? static_cast<size_t>(got) : 0);
+  const uint64_t resume_pc = g.signals.resume_pc;
   const std::string doing = g.input.call ? "waiting for input" : g.rest == Rest::Sleep ? "sleeping" : g.rest == Rest::Run ? "running" : "blocked";
   Host::get().release(g);
-  const Registers r = registers_of(stack.start, stack);
+  const Registers r = registers_of(stack.start, stack, resume_pc);
   return "thread " + g.name() + " on " + Host::get().config().node + ", " + doing + ", is in\n" +
          Host::get().named(describe(copy, backtrace(copy, r.pc, r.sp, r.bp, &stack)));
 }

@@ -6,10 +6,13 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 
+#include <algorithm>
+
 #include "../gate/gate.h"
 #include "error.h"
 #include "hot_sites.h"
 #include "platform.h"
+#include "signal_frames.h"
 
 namespace dmi::host {
 namespace {
@@ -91,7 +94,7 @@ uint64_t build_stack(const LoadRequest& request, const ElfImage& exe, uint64_t e
   aux(AT_EGID, getauxval(AT_EGID));
   aux(AT_EXECFN, name);
   aux(AT_PLATFORM, platform);
-  aux(AT_MINSIGSTKSZ, getauxval(AT_MINSIGSTKSZ));
+  aux(AT_MINSIGSTKSZ, std::max<uint64_t>(getauxval(AT_MINSIGSTKSZ), least_signal_stack()));
   aux(AT_NULL, 0);
   const uint64_t sp = (at - v.size() * 8) & ~15ull;
   memcpy(reinterpret_cast<void*>(sp), v.data(), v.size() * 8);

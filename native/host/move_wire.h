@@ -18,7 +18,7 @@ namespace dmi::host {
 
 enum class MoveMessage : uint8_t { Offer = 1, Accept = 2, Refuse = 3, Running = 6, Abort = 7, Pages = 9, State = 10, Look = 11, Taken = 12 };
 
-constexpr uint32_t kMoveWire = 8;              // version of everything here
+constexpr uint32_t kMoveWire = 9;              // version of everything here
 constexpr uint32_t kMaxMoveMessage = 64u << 20;
 
 inline Writer id_only(uint64_t id) {

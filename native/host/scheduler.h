@@ -4,6 +4,9 @@
 // (`idle_poll`), then sleeps on a futex. A ticker thread preempts guests that have run for a slice while others wait; it
 // sleeps when nobody waits. Sleeping guests wait in one deadline queue served by the clock thread.
 #pragma once
+#include <signal.h>
+#include <ucontext.h>
+
 #include <atomic>
 #include <condition_variable>
 #include <functional>
@@ -23,7 +26,12 @@ struct Fault {
   uint64_t pc = 0;
   uint64_t sp = 0;
   uint64_t bp = 0;
+  uint64_t fs = 0;
+  const ucontext_t* frame = nullptr;  // on the worker's alternate stack, until the next fault; its RIP and RSP are not the guest's any more
+  const siginfo_t* info = nullptr;    // there, too
 };
+
+constexpr size_t kAlternateStack = 64 << 10;  // bytes
 
 struct alignas(64) Worker : WorkerBase {
   int index = 0;
@@ -34,6 +42,7 @@ struct alignas(64) Worker : WorkerBase {
   uint64_t run_since = 0;               // time-stamp counter: `current` has computed since then
   Fault fault;                          // set by the signal handler before it abandons the guest
   void* alternate_stack = nullptr;      // for fault handlers
+  uint64_t signal_mask = 0;             // the kernel's, as it stays
   std::atomic<bool> preempting{false};  // a preemption signal is on its way: there is never more than one, or many would fill a small stack
   SpinLock queue_lock;
   Guest* head = nullptr;

@@ -15,13 +15,12 @@
 #include "layout.h"
 #include "platform.h"
 #include "scheduler.h"
+#include "signal_frames.h"
 
 extern "C" char __executable_start, etext, dmi_zero_page, dmi_zero_page_unreadable;
 
 namespace dmi::host {
 namespace {
-
-constexpr size_t kAlternateStack = 64 << 10;
 
 Worker* worker_here() { return static_cast<Worker*>(current_worker()); }
 
@@ -44,6 +43,7 @@ void on_system_call(int, siginfo_t*, void* u) {
                   {regs[REG_RDI], regs[REG_RSI], regs[REG_RDX], regs[REG_R10], regs[REG_R8], regs[REG_R9]},
                   static_cast<uint64_t>(regs[REG_RIP]), static_cast<uint64_t>(regs[REG_RBP]), static_cast<uint64_t>(regs[REG_RSP])};
   regs[REG_RAX] = dmi_switch_out(static_cast<uint64_t>(Reason::Syscall), reinterpret_cast<uint64_t>(&call), 1);
+  regs[REG_RIP] = static_cast<greg_t>(call.pc);
   fix_alternate_stack(uc);
 }
 
@@ -80,18 +80,20 @@ void on_fault(int signal, siginfo_t* info, void* u) {
   }
   const uint64_t gs = read_gs();
   Worker* w = gs ? static_cast<Worker*>(reinterpret_cast<WorkerBase*>(gs)) : nullptr;
-  const bool guest = in_zone(static_cast<uint64_t>(regs[REG_RIP])) || in_zone(static_cast<uint64_t>(regs[REG_RSP]));
+  const auto pc = static_cast<uint64_t>(regs[REG_RIP]);
+  // The host's own stacks are above the thread zone; a guest may have lost its own.
+  const bool guest = in_zone(pc) || static_cast<uint64_t>(regs[REG_RSP]) < kZoneHigh || pc == reinterpret_cast<uint64_t>(&dmi_signal_stop);
   // The host at work for a guest, in memory of the guest that is mapped and has nothing behind it. What it was in the middle of
   // stays so: this kernel thread goes no further, and another says what has happened.
   if (!guest && in_zone(reinterpret_cast<uint64_t>(info->si_addr)) && fault_known == 0) {
     fault_known = 1;
-    host_fault = {signal, reinterpret_cast<uint64_t>(info->si_addr), static_cast<uint64_t>(regs[REG_RIP])};
+    host_fault = {signal, reinterpret_cast<uint64_t>(info->si_addr), pc};
     sem_post(&host_fault_seen);
     while (true) raw_syscall(SYS_pause);
   }
   if (!w || !w->context || !guest) {  // the host's own fault: nothing can be saved
     write_text("dmi-host: fatal signal in the host itself: pc ");
-    write_hex(static_cast<uint64_t>(regs[REG_RIP]));
+    write_hex(pc);
     write_text(" address ");
     write_hex(reinterpret_cast<uint64_t>(info->si_addr));
     write_text("\n");
@@ -100,11 +102,15 @@ void on_fault(int signal, siginfo_t* info, void* u) {
   w->fault.signal = signal;
   w->fault.code = info->si_code;
   w->fault.address = reinterpret_cast<uint64_t>(info->si_addr);
-  w->fault.pc = static_cast<uint64_t>(regs[REG_RIP]);
+  w->fault.pc = pc;
   w->fault.sp = static_cast<uint64_t>(regs[REG_RSP]);
   w->fault.bp = static_cast<uint64_t>(regs[REG_RBP]);
+  w->fault.fs = read_fs();
+  w->fault.frame = uc;
+  w->fault.info = info;
   w->context->reason = static_cast<uint64_t>(Reason::Fault);
-  uc->uc_mcontext.gregs[REG_RIP] = reinterpret_cast<greg_t>(dmi_abandon_guest);
+  uc->uc_mcontext.gregs[REG_RIP] = reinterpret_cast<greg_t>(dmi_abandon_faulted);
+  uc->uc_mcontext.gregs[REG_RSP] = static_cast<greg_t>(w->sp);  // its own may have no room for the signal that comes next
   write_fs(w->fs);  // not part of the frame: stays as we leave it
 }
 
@@ -118,6 +124,7 @@ void handle(int signal, void (*handler)(int, siginfo_t*, void*), int flags) {
 }  // namespace
 
 void install_signal_handlers() {
+  measure_signal_frames();
   handle(SIGSYS, on_system_call, 0);
   handle(kPreemptSignal, on_preempt, 0);
   for (int s : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP}) handle(s, on_fault, SA_ONSTACK);
@@ -138,6 +145,7 @@ void prepare_worker_signals(Worker& w) {
   ss.ss_sp = w.alternate_stack;
   ss.ss_size = kAlternateStack;
   sigaltstack(&ss, nullptr);
+  raw_syscall(SYS_rt_sigprocmask, SIG_BLOCK, 0, reinterpret_cast<long>(&w.signal_mask), sizeof w.signal_mask);
   static char block = 1;  // the selector: every system call from outside the host's text is dispatched, always
   const auto text = reinterpret_cast<unsigned long>(&__executable_start);
   if (prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_ON, text, reinterpret_cast<unsigned long>(&etext) - text, &block) != 0) {

@@ -3,7 +3,8 @@
 //   descriptors     through the thread's own table; paths against its own working directory
 //   identity        a stable process id of its own
 //   time, sleeping  through the scheduler: a sleeping guest leaves its worker free
-//   signals         handlers are noted and never called; a signal to itself is how a program dies; timers that would signal are refused
+//   signals         the thread's own: actions, mask, alternate stack, what is pending. Only it itself can send it one, and its own code's
+//                   faults are signals to it; there is no other process (ESRCH). Timers that would signal are refused
 //   refused         what a hosted thread cannot do (fork, exec, threads): ENOSYS and one line in the log
 // Anything not listed is refused the same way.
 #include "syscalls.h"
@@ -73,11 +74,13 @@ std::array<Policy, 512> make_table() {
   ON(personality, call_zero); ON(sched_get_priority_max, pass); ON(sched_get_priority_min, pass);
   // time, sleeping
   ON(clock_gettime, pass); ON(clock_getres, pass); ON(gettimeofday, pass); ON(time, pass);
-  ON(nanosleep, call_nanosleep); ON(clock_nanosleep, call_clock_nanosleep); ON(sched_yield, call_yield); ON(pause, call_pause);
+  ON(nanosleep, call_nanosleep); ON(clock_nanosleep, call_clock_nanosleep); ON(sched_yield, call_yield);
   ON(futex, call_futex);
   // signals
-  ON(rt_sigaction, call_sigaction); ON(rt_sigprocmask, call_sigmask); ON(sigaltstack, call_zero); ON(rt_sigpending, call_zero);
-  ON(kill, call_kill); ON(tkill, call_kill); ON(tgkill, call_kill); ON(alarm, call_alarm); ON(setitimer, call_setitimer); ON(getitimer, call_nosys);
+  ON(rt_sigaction, call_sigaction); ON(rt_sigprocmask, call_sigmask); ON(sigaltstack, call_sigaltstack); ON(rt_sigpending, call_sigpending);
+  ON(rt_sigreturn, call_sigreturn); ON(rt_sigsuspend, call_sigsuspend); ON(pause, call_pause); ON(rt_sigtimedwait, call_sigtimedwait);
+  ON(kill, call_kill); ON(tkill, call_kill); ON(tgkill, call_kill); ON(rt_sigqueueinfo, call_sigqueue); ON(rt_tgsigqueueinfo, call_sigqueue);
+  ON(alarm, call_alarm); ON(setitimer, call_setitimer); ON(getitimer, call_nosys);
   // the program itself
   ON(exit, call_exit); ON(exit_group, call_exit); ON(arch_prctl, call_arch_prctl); ON(prctl, call_prctl);
   ON(rseq, call_nosys); ON(set_robust_list, call_nosys);
@@ -141,7 +144,7 @@ bool guest_string(const Guest& g, const void* at, std::string& to) {
   return false;
 }
 
-Next system_call(Worker& w, Guest& g, const SystemCall& call) {
+Next system_call(Worker& w, Guest& g, SystemCall& call) {
   Call c{w, g, call.nr, {call.a[0], call.a[1], call.a[2], call.a[3], call.a[4], call.a[5]}, call};
   g.system_calls++;
   const Policy policy = c.nr >= 0 && c.nr < 512 ? kTable[static_cast<size_t>(c.nr)] : Policy{};

@@ -15,7 +15,7 @@ struct Call {
   Guest& guest;
   long nr;
   long a[6];
-  const SystemCall& at;
+  SystemCall& at;
   long result = 0;
 
   template <class T>
@@ -25,7 +25,7 @@ struct Call {
 using Handler = Next (*)(Call&);
 
 // Worker only: serves a system call; its result goes to guest.context.result.
-Next system_call(Worker& w, Guest& g, const SystemCall& call);
+Next system_call(Worker& w, Guest& g, SystemCall& call);
 
 // ---- for handlers
 inline Next give(Call& c, long result) {
@@ -56,8 +56,10 @@ Next call_open(Call&), call_openat(Call&), call_creat(Call&), call_close(Call&),
     call_getcwd(Call&), call_flock(Call&), call_pipe(Call&), call_pipe2(Call&), call_new_fd(Call&), call_socketpair(Call&),
     call_socket_io(Call&), call_accept(Call&), call_poll(Call&), call_ppoll(Call&), call_select(Call&), call_symlinkat(Call&),
     call_epoll_ctl(Call&), call_epoll_wait(Call&), call_umask(Call&), call_mkdir(Call&), call_bind(Call&);
-Next call_exit(Call&), call_arch_prctl(Call&), call_prctl(Call&), call_identity(Call&), call_sigaction(Call&), call_sigmask(Call&),
-    call_zero(Call&), call_nosys(Call&), call_alarm(Call&), call_setitimer(Call&), call_refuse(Call&), call_kill(Call&), call_nanosleep(Call&), call_clock_nanosleep(Call&),
-    call_yield(Call&), call_futex(Call&), call_rlimit(Call&), call_pause(Call&), call_mincore(Call&), call_affinity(Call&);
+Next call_exit(Call&), call_arch_prctl(Call&), call_prctl(Call&), call_identity(Call&),
+    call_zero(Call&), call_nosys(Call&), call_alarm(Call&), call_setitimer(Call&), call_refuse(Call&), call_nanosleep(Call&), call_clock_nanosleep(Call&),
+    call_yield(Call&), call_futex(Call&), call_rlimit(Call&), call_mincore(Call&), call_affinity(Call&);
+Next call_sigaction(Call&), call_sigmask(Call&), call_sigaltstack(Call&), call_sigpending(Call&), call_sigreturn(Call&), call_sigsuspend(Call&),
+    call_pause(Call&), call_sigtimedwait(Call&), call_kill(Call&), call_sigqueue(Call&);
 
 }  // namespace dmi::host

@@ -1,4 +1,4 @@
-// Identity, signals, time, sleeping, and the end of a program.
+// Identity, time, sleeping, and the end of a program.
 #include <asm/prctl.h>
 #include <errno.h>
 #include <linux/futex.h>
@@ -90,34 +90,6 @@ Next call_setitimer(Call& c) {
   return give(c, 0);
 }
 
-Next call_sigaction(Call& c) {
-  if (c.a[2]) {
-    if (!mine(c, c.ptr<void*>(2), 32)) return give(c, -EFAULT);
-    memset(c.ptr<void*>(2), 0, 32);
-  }
-  return give(c, 0);
-}
-
-Next call_sigmask(Call& c) {
-  if (c.a[2]) {
-    if (!mine(c, c.ptr<void*>(2), 8)) return give(c, -EFAULT);
-    memset(c.ptr<void*>(2), 0, 8);
-  }
-  return give(c, 0);
-}
-
-Next call_kill(Call& c) {
-  // abort() and raise() end here: a program that signals itself dies of it, like one that faults.
-  const int signal = static_cast<int>(c.nr == SYS_tgkill ? c.a[2] : c.a[1]);
-  if (signal == 0) return give(c, 0);
-  c.worker.fault = {};
-  c.worker.fault.signal = signal;
-  c.worker.fault.pc = c.at.pc;
-  c.worker.fault.sp = c.at.sp;
-  c.worker.fault.bp = c.at.bp;
-  return Host::get().fault(c.worker, c.guest);
-}
-
 Next call_nanosleep(Call& c) {
   const auto* t = c.ptr<const timespec*>(0);
   if (!mine(c, t, sizeof *t, PROT_READ)) return give(c, -EFAULT);
@@ -135,8 +107,6 @@ Next call_clock_nanosleep(Call& c) {
   const int64_t left = duration(t) - duration(&now);
   return left <= 0 ? give(c, 0) : sleep_until(c, monotonic_ns() + left, 0);
 }
-
-Next call_pause(Call& c) { return sleep_until(c, kForever, -EINTR); }
 
 Next call_yield(Call& c) {
   c.result = 0;

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
+#include <ucontext.h>
 
 #include <array>
 #include <optional>
@@ -236,6 +237,19 @@ bool return_from_host(const AddressSpace& space, const StackCopy* stack, std::ar
   return false;
 }
 
+// Where C libraries have handlers return to: mov $15, %rax; syscall.
+bool is_restorer(const AddressSpace& space, uint64_t pc) {
+  uint64_t code = 0, rest = 0;
+  return is_code(space, pc) && read_word(space, nullptr, pc, code) && code == 0x0f0000000fc0c748 && read_word(space, nullptr, pc + 8, rest) && (rest & 0xff) == 0x05;
+}
+
+// What a handler has interrupted: the kernel's frame is on the stack, above the return address to the restorer.
+bool return_from_handler(const AddressSpace& space, const StackCopy* stack, std::array<uint64_t, kRegisters>& r) {
+  const uint64_t registers = r[kSp] + offsetof(ucontext_t, uc_mcontext.gregs);
+  const auto read = [&](int which, uint64_t& to) { return read_word(space, stack, registers + static_cast<uint64_t>(which) * 8, to); };
+  return read(REG_RIP, r[kReturn]) && read(REG_RBP, r[kBp]) && read(REG_RSP, r[kSp]);
+}
+
 // The caller's registers in place of a function's own. `call`: pc is a return address, behind the call it belongs to.
 bool step(const AddressSpace& space, const StackCopy* stack, std::array<uint64_t, kRegisters>& r, bool call) {
   const uint64_t pc = r[kReturn] - (call ? 1 : 0);
@@ -280,23 +294,28 @@ std::string line_of(const AddressSpace& space, uint64_t pc) {
 
 }  // namespace
 
-std::vector<uint64_t> backtrace(const AddressSpace& space, uint64_t pc, uint64_t sp, uint64_t bp, const StackCopy* stack) {
+std::vector<Place> backtrace(const AddressSpace& space, uint64_t pc, uint64_t sp, uint64_t bp, const StackCopy* stack) {
   std::array<uint64_t, kRegisters> r{};
   r[kReturn] = pc;
   r[kSp] = sp;
   r[kBp] = bp;
-  std::vector<uint64_t> calls{pc};
-  while (calls.size() < kMostCalls && step(space, stack, r, calls.size() > 1)) calls.push_back(r[kReturn]);
+  std::vector<Place> calls{{pc, true}};
+  while (calls.size() < kMostCalls) {
+    const uint64_t at = r[kReturn];
+    const bool interrupted = is_restorer(space, at) || (calls.back().exact && is_restorer(space, at - 7));  // or between its instructions
+    if (!(interrupted ? return_from_handler(space, stack, r) : step(space, stack, r, !calls.back().exact))) break;
+    calls.push_back({r[kReturn], interrupted});
+  }
   return calls;
 }
 
-std::string describe(const AddressSpace& space, const std::vector<uint64_t>& calls) {
+std::string describe(const AddressSpace& space, const std::vector<Place>& calls) {
   std::string text;
   for (size_t i = 0; i < calls.size(); i++) {
-    const uint64_t pc = calls[i] - (i > 0 ? 1 : 0);
+    const uint64_t pc = calls[i].pc - (calls[i].exact ? 0 : 1);
     const std::string symbol = symbolize(space, pc), line = line_of(space, pc);
     char number[64];
-    snprintf(number, sizeof number, "  #%zu 0x%llx", i, static_cast<unsigned long long>(calls[i]));
+    snprintf(number, sizeof number, "  #%zu 0x%llx", i, static_cast<unsigned long long>(calls[i].pc));
     text += number + (symbol.empty() ? std::string{} : " " + symbol) + (line.empty() ? std::string{} : " at " + line) + "\n";
   }
   return text;

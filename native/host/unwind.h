@@ -20,10 +20,17 @@ struct StackCopy {
   }
 };
 
+// A place in a program. `exact`: the instruction that was to come next there, not one behind a call.
+struct Place {
+  uint64_t pc = 0;
+  bool exact = false;
+};
+
 // Return addresses, innermost first, from a point where only these registers are known. Ends where the information ends, or
-// makes no sense; reads nothing that is not the guest's. From `stack` alone, if given. For reports: slow.
-std::vector<uint64_t> backtrace(const AddressSpace& space, uint64_t pc, uint64_t sp, uint64_t bp, const StackCopy* stack = nullptr);
+// makes no sense; goes on behind a signal's handler where that interrupted the guest; reads nothing that is not the guest's. From `stack`
+// alone, if given. For reports: slow.
+std::vector<Place> backtrace(const AddressSpace& space, uint64_t pc, uint64_t sp, uint64_t bp, const StackCopy* stack = nullptr);
 // "  #0 culprit+0x4 (faults) at /home/me/faults.c:17\n  #1 …\n". Lines where there is debug information and addr2line.
-std::string describe(const AddressSpace& space, const std::vector<uint64_t>& calls);
+std::string describe(const AddressSpace& space, const std::vector<Place>& calls);
 
 }  // namespace dmi::host

@@ -28,7 +28,7 @@ bool drop(uint64_t start, uint64_t size) { return madvise(ptr(start), size, MADV
 
 }  // namespace
 
-Snapshot::Snapshot(const Guest& g, std::atomic<int>& places) : places_(places), runs_(own_pages(g.space)) {
+Snapshot::Snapshot(const Guest& g, std::atomic<int>& places) : places_(places), signals_(g.signals), runs_(own_pages(g.space)) {
   size_t total = 0;
   for (const Run& r : runs_) total += r.size;
   bytes_.resize(total);
@@ -101,6 +101,7 @@ bool WarmPool::revive(Guest& g, uint64_t stack) {
   hold.unlock();
   g.space.take(region->space);
   g.snapshot = std::move(region->snapshot);
+  g.signals = g.snapshot->signals();
   g.sites = region->sites;
   g.context.sp = g.ready_sp = region->sp;
   g.process_id_at = region->process_at;

@@ -34,9 +34,11 @@ class Snapshot {
 
   // Brings the memory back. False: it cannot be done for certain; the region is of no use any more.
   bool restore(AddressSpace& space) const;
+  const GuestSignals& signals() const { return signals_; }
 
  private:
   std::atomic<int>& places_;
+  GuestSignals signals_;
   std::vector<Run> runs_;
   std::vector<std::byte> bytes_;  // of the runs, one after the other
 };

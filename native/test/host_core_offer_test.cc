@@ -204,7 +204,7 @@ TEST(Descriptors, OpenAFileAgainAsItWas) {
 
 // What a thread reads goes on at its destination with the byte after the last that it has taken.
 TEST(Input, GoesOnAtItsPlaceInTheStream) {
-  const SystemCall call{};
+  SystemCall call{};
   for (const int64_t left : {kForever, int64_t{1'000'000'000}}) {
     Input in;
     in.offset = 70'000, in.unread = "0123456789", in.taken = 7, in.end = false;

@@ -231,7 +231,9 @@ describe('a program moved in the middle', () => {
   it.each(pythons)('is python, in the middle of a generator: its %s', async (_kind, build) => {
     const program = build();
     const script = [
-      'import os, sys',
+      'import os, signal, sys',
+      'def seen(number, frame): print("signal", number, frame.f_code.co_name, flush=True)',
+      'signal.signal(signal.SIGUSR1, seen)',
       'def primes():',
       '    found = []',
       '    n = 2',
@@ -239,7 +241,7 @@ describe('a program moved in the middle', () => {
       '        if all(n % p for p in found): found.append(n); yield n',
       '        n += 1',
       'p = primes()',
-      'for i in range(260):\n    while i == 130 and not os.path.exists(go): pass\n    print("round", i, sum(next(p) for _ in range(20)), flush=True)',
+      'for i in range(260):\n    while i == 130 and not os.path.exists(go): pass\n    print("round", i, sum(next(p) for _ in range(20)), flush=True)\n    if i % 50 == 0: signal.raise_signal(signal.SIGUSR1)',
       'sys.exit(4)',
     ].join('\n');
     const end = await travel(program, ['-S', '-c', `go = '@GO@'\n${script}`], { env: ['PYTHONDONTWRITEBYTECODE=1'] });

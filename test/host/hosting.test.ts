@@ -118,6 +118,8 @@ describe('a thread that is looked at', () => {
     ['spin', 'running'],
     ['sleep', 'sleeping|running'],
     ['call', 'running'],
+    ['raise', 'running'],
+    ['handler', 'running'],
   ])('shows who called whom, and goes on, also after a move: %s', async (how, state) => {
     const go = guests.file('go');
     job = await Job.start(guests.build('where.c'), { hosts: 2, argv: [how, go] });

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,6 +73,8 @@ int64_t DMI_thread(int64_t kind) {
   EXPECT(getcwd(cwd, sizeof cwd) && strcmp(cwd, "/tmp") != 0);
   EXPECT(fcntl(3, F_GETFD) == -1);
   EXPECT(getpid() == syscall(SYS_gettid));
+  sigset_t blocked;
+  EXPECT(signal(SIGUSR1, SIG_IGN) == SIG_DFL && sigprocmask(SIG_SETMASK, NULL, &blocked) == 0 && sigisemptyset(&blocked));
   clockid_t clock;
   EXPECT(pthread_getcpuclockid(pthread_self(), &clock) == 0 && ~(clock >> 3) == getpid()); /* the C library's own idea of its number */
   fflush(stdout);
@@ -81,6 +84,8 @@ int64_t DMI_thread(int64_t kind) {
   fill(data, sizeof data), fill(bss, sizeof bss), fill(&local, 8), fill(constructed_heap, 32);
   soil_stack();
   setenv("LEFT", "this", 1);
+  sigfillset(&blocked);
+  EXPECT(sigprocmask(SIG_SETMASK, &blocked, NULL) == 0 && raise(SIGTERM) == 0); /* pending for good */
   EXPECT(chdir("/tmp") == 0);
   EXPECT(open("/dev/null", O_RDWR) == 3);
   if (kind == 1) EXPECT(mprotect((void *)((uint64_t)&construct & ~4095ull), 4096, PROT_READ | PROT_WRITE | PROT_EXEC) == 0);

@@ -118,6 +118,8 @@ static void signals(void) {
   GIVES(setitimer(ITIMER_REAL, &soon, NULL), ENOSYS);
   GIVES(getitimer(ITIMER_REAL, &none), ENOSYS);
   HOLDS(usleep(5000) == 0 && signalled == 0);
+  HOLDS(raise(SIGUSR1) == 0 && signalled == SIGUSR1); /* signals.test.ts shows the rest */
+  GIVES(kill(getppid(), SIGTERM), ESRCH); /* there is nobody else */
 }
 static void refused(void) {
   GIVES(fork(), ENOSYS);
