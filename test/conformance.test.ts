@@ -64,7 +64,11 @@ describe('while a node joins and one leaves', () => {
     cluster = await Processes.start(['a', 'b']);
     const seconds = '60'; // rounds go on at most this long
     const over = join(dir, `over-${names[0]}`); // and no longer than this file is missing
-    const jobs = names.map(name => cluster.run('-n', '4', '--timeout', '120', '--', path(name), seconds, over));
+    // Threads that move themselves without a break leave a node that joins little of two cores: two of them will do.
+    const threads = (name: string) => (name === 'migrate' ? '2' : '4');
+    const jobs = names.map(name =>
+      cluster.run('-n', threads(name), '--timeout', '120', '--', path(name), seconds, over),
+    );
     await until('all run', () => jobs.every(isRunning), 60);
     await pause(1000);
     await cluster.join('c');
