@@ -1,5 +1,6 @@
 // The policy: what each system call of a guest means in a host. One table (syscalls.cc), grouped handlers behind it.
 #pragma once
+#include <sys/mman.h>
 #include <sys/uio.h>
 
 #include <functional>
@@ -32,6 +33,9 @@ inline Next give(Call& c, long result) {
   c.result = result;
   return Next::Continue;
 }
+// Where an argument points the guest has memory for so many bytes, which the host may touch on its behalf.
+inline bool readable(const Call& c, int arg, size_t size) { return c.guest.space.allows(static_cast<uint64_t>(c.a[arg]), size, PROT_READ); }
+inline bool writable(const Call& c, int arg, size_t size) { return c.guest.space.allows(static_cast<uint64_t>(c.a[arg]), size, PROT_WRITE); }
 Next pass(Call& c);  // to the kernel as it is
 // Runs `nr` with `args` in a helper thread, the guest waiting at rest; it gets the kernel's result.
 Next offload(Call& c, long nr, const long (&args)[6]);

@@ -100,8 +100,6 @@ void console_stat(const OpenFile* f, struct stat* st) {
   st->st_blksize = f->kind == FileKind::Input ? 4096 : 1024;
 }
 
-bool writable(const Call& c, int arg, size_t size) { return c.guest.space.allows(static_cast<uint64_t>(c.a[arg]), size, PROT_WRITE); }
-bool readable(const Call& c, int arg, size_t size) { return c.guest.space.allows(static_cast<uint64_t>(c.a[arg]), size, PROT_READ); }
 
 }  // namespace
 

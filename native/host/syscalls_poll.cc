@@ -16,8 +16,6 @@ namespace {
 constexpr size_t kMost = 4096;  // descriptors of a call: as many as a thread may have
 constexpr short kIn = POLLIN | POLLRDNORM, kOut = POLLOUT | POLLWRNORM;
 
-bool allows(const Call& c, const void* p, size_t size, int prot) { return c.guest.space.allows(reinterpret_cast<uint64_t>(p), size, prot); }
-
 bool is(const Guest& g, int fd, FileKind kind) {
   const OpenFile* f = g.files.get(fd);
   return f && f->kind == kind;
@@ -59,7 +57,7 @@ Next poll_fds(Call& c, int64_t timeout) {
   auto* fds = c.ptr<pollfd*>(0);
   const auto n = static_cast<size_t>(c.a[1]);
   if (n > kMost) return give(c, -EINVAL);
-  if (n > 0 && !allows(c, fds, n * sizeof *fds, PROT_READ | PROT_WRITE)) return give(c, -EFAULT);
+  if (n > 0 && !(readable(c, 0, n * sizeof *fds) && writable(c, 0, n * sizeof *fds))) return give(c, -EFAULT);
   for (size_t i = 0; i < n; i++)
     if (is(g, fds[i].fd, FileKind::Pinned)) return call_refuse(c);
   long ready = 0;
@@ -79,7 +77,7 @@ Next call_poll(Call& c) { return poll_fds(c, static_cast<int>(c.a[2]) * 1'000'00
 
 Next call_ppoll(Call& c) {
   const auto* t = c.ptr<const timespec*>(2);
-  if (t && !allows(c, t, sizeof *t, PROT_READ)) return give(c, -EFAULT);
+  if (t && !readable(c, 2, sizeof *t)) return give(c, -EFAULT);
   return poll_fds(c, t ? nanoseconds(t->tv_sec, t->tv_nsec) : -1);
 }
 
@@ -88,11 +86,11 @@ Next call_select(Call& c) {
   if (static_cast<int>(c.a[0]) < 0) return give(c, -EINVAL);
   const size_t n = std::min(static_cast<size_t>(c.fd(0)), kMost), words = (n + 63) / 64;
   const auto* t = c.ptr<const int64_t*>(4);
-  if (t && !allows(c, t, 16, PROT_READ)) return give(c, -EFAULT);
+  if (t && !readable(c, 4, 16)) return give(c, -EFAULT);
   const int64_t timeout = t ? nanoseconds(t[0], t[1] * (c.nr == SYS_select ? 1000 : 1)) : -1;
   uint64_t* const sets[] = {c.ptr<uint64_t*>(1), c.ptr<uint64_t*>(2), c.ptr<uint64_t*>(3)};  // to read, to write, exceptional
-  for (const uint64_t* s : sets)
-    if (s && !allows(c, s, words * 8, PROT_READ | PROT_WRITE)) return give(c, -EFAULT);
+  for (const int arg : {1, 2, 3})
+    if (c.a[arg] && !(readable(c, arg, words * 8) && writable(c, arg, words * 8))) return give(c, -EFAULT);
   const auto has = [&](int set, size_t fd) { return sets[set] && (sets[set][fd / 64] >> fd % 64 & 1); };
   std::vector<uint64_t> found[3] = {std::vector<uint64_t>(words), std::vector<uint64_t>(words), std::vector<uint64_t>(words)};
   long ready = 0;

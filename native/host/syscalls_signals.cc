@@ -16,8 +16,6 @@ namespace {
 
 constexpr long kSetSize = sizeof(SignalSet);
 
-bool readable(const Call& c, int arg, size_t size) { return c.guest.space.allows(static_cast<uint64_t>(c.a[arg]), size, PROT_READ); }
-bool writable(const Call& c, int arg, size_t size) { return c.guest.space.allows(static_cast<uint64_t>(c.a[arg]), size, PROT_WRITE); }
 template <class T>
 T get(const Call& c, int arg) {
   T v;
@@ -30,7 +28,7 @@ Next wait_for_ever(Call& c) {
   static std::atomic<bool> told{false};
   if (!told.exchange(true))
     Host::get().control().log(40, "thread " + c.guest.name() + " waits for a signal that only itself could have sent: it sleeps until the job ends");
-  return Host::get().scheduler().sleep(c.guest, INT64_MAX / 2, -EINTR);
+  return Host::get().scheduler().sleep(c.guest, kForever, -EINTR);
 }
 
 Next send(Call& c, siginfo_t& info, int signal) {

@@ -74,13 +74,14 @@ TEST_F(Pages, OfZerosAreFoundWhereThereAreManyTogether) {
   EXPECT_EQ(numbers(zero_pages({{kBase, 100 * kPage}})), zeros);
 }
 
-// Watching needs Linux 6.7 and the right to use userfaultfd. Where it is not to be had, threads stand still while they move,
-// as the log says once, and none of this code runs.
 class WatchedPages : public Pages {
  protected:
   void SetUp() override {
     Pages::SetUp();
-    if (const DirtyPages dirty({{kBase, kPages * kPage}}); !dirty.watching()) GTEST_SKIP() << dirty.why_not();
+    const DirtyPages dirty({{kBase, kPages * kPage}});
+    if (!dirty.watching())
+      GTEST_SKIP() << "pages can be watched from Linux 6.7 on, and where userfaultfd is permitted; here threads stand still while they move, "
+                      "and nothing of what is tested here ever runs: " << dirty.why_not();
   }
 };
 

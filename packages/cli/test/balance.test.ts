@@ -1,14 +1,11 @@
-import { execFile } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { DEFAULT_BALANCE } from '@dmi/core';
 import { afterEach, describe, expect, it } from 'vitest';
 import { balanceFile } from '../src/balance-file.js';
 import { pause, TestCluster } from './harness.js';
 
-const DMI = fileURLToPath(new URL('../bin/dmi.js', import.meta.url));
 const dir = mkdtempSync(join(tmpdir(), 'dmi-balance-'));
 let cluster: TestCluster | null = null;
 afterEach(async () => {
@@ -16,15 +13,6 @@ afterEach(async () => {
   cluster = null;
 }, 60_000);
 afterEach(() => rmSync(join(dir, 'options.json'), { force: true }));
-
-function dmi(...args: string[]): Promise<{ status: number; stdout: string; stderr: string }> {
-  const env = { ...process.env, DMI_ADDRESS: cluster?.coordinator.address ?? '' };
-  return new Promise(resolve =>
-    execFile(process.execPath, [DMI, ...args], { encoding: 'utf8', env }, (error, stdout, stderr) =>
-      resolve({ status: error ? Number(error.code) : 0, stdout, stderr }),
-    ),
-  );
-}
 
 const fast = { ...DEFAULT_BALANCE, interval: 0.2, cooldown: 0.5 };
 /** Four threads on two nodes of a core each, the two on the first node with nearly all the work. */
@@ -95,11 +83,11 @@ describe('dmi plan', () => {
     cluster = await TestCluster.start(2);
     const { job } = await cluster.submit(4, UNEVEN, {}, { balance: 'none' });
     await cluster.settled({ n1: 2, n2: 2 });
-    const own = await dmi('plan');
+    const own = await cluster.dmi('plan');
     expect(own.stdout).toMatch(
       new RegExp(`^${job.id} true, by none: nothing to move\nNODE +CORES +THREADS +LOAD\nn1 `),
     );
-    const { stdout, status } = await dmi('plan', job.id.slice(0, 4), '--policy', 'load');
+    const { stdout, status } = await cluster.dmi('plan', job.id.slice(0, 4), '--policy', 'load');
     expect(status).toBe(0);
     const lines = stdout.split('\n');
     expect(lines[0]).toBe(`${job.id} true, by load (the job runs with none): 1 thread would move, 4.0 KiB`);
@@ -107,7 +95,7 @@ describe('dmi plan', () => {
       /^0\.[12] +n1 +n2 +0\.[45]\d +4\.0 KiB +n1 has (0\.9|1\.0)\d of load per core, n2 0\.[01]\d; this thread 0\.\d\d$/,
     );
     expect(lines[4]).toMatch(/^n1 +1 +2 -> 1 +(0\.9|1\.0)\d -> 0\.[45]\d$/);
-    const json = JSON.parse((await dmi('plan', '--policy', 'load', '--json')).stdout);
+    const json = JSON.parse((await cluster.dmi('plan', '--policy', 'load', '--json')).stdout);
     expect(json).toMatchObject([
       { job: job.id, policy: 'load', measured: 4, moves: [{ from: 'n1', to: 'n2' }], held: [] },
     ]);
@@ -126,7 +114,7 @@ describe('dmi plan', () => {
   ])('answers %j with status %i and one line', async (args, expected, message) => {
     cluster = await TestCluster.start(1);
     const jobs = [await cluster.submit(1, 'until,exit=0'), await cluster.submit(1, 'until,exit=0')];
-    const { status, stderr } = await dmi(...args);
+    const { status, stderr } = await cluster.dmi(...args);
     expect(status).toBe(expected);
     if (typeof message === 'string') expect(stderr).toBe(message);
     else expect(stderr).toMatch(message);
@@ -154,7 +142,8 @@ describe('--balance-options', () => {
   });
 
   it('names a file that is not there', async () => {
-    const { status, stderr } = await dmi('run', '--balance-options', '/nosuch', '/bin/true');
+    cluster = await TestCluster.start(1);
+    const { status, stderr } = await cluster.dmi('run', '--balance-options', '/nosuch', '/bin/true');
     expect([status, stderr]).toEqual([
       2,
       expect.stringMatching(/^dmi: cannot read the balance options from \/nosuch: /),

@@ -1,27 +1,15 @@
-import { execFile } from 'node:child_process';
 import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
 import { deadline } from '../src/values.js';
 import { TestCluster } from './harness.js';
 
-const DMI = fileURLToPath(new URL('../bin/dmi.js', import.meta.url));
 let cluster: TestCluster | null = null;
 afterEach(async () => {
   await cluster?.stop();
   cluster = null;
 }, 60_000);
-
-function dmi(...args: string[]): Promise<{ status: number; stdout: string; stderr: string }> {
-  const env = { ...process.env, DMI_ADDRESS: cluster?.coordinator.address ?? '' };
-  return new Promise(resolve =>
-    execFile(process.execPath, [DMI, ...args], { encoding: 'utf8', env }, (error, stdout, stderr) =>
-      resolve({ status: error ? Number(error.code) : 0, stdout, stderr }),
-    ),
-  );
-}
 
 /** Six threads on two nodes; those of the first have so many bytes. */
 const sized = (...bytes: number[]) => `size=${bytes.join('/')},until,exit=0`;
@@ -47,7 +35,7 @@ describe('a drain with a deadline', () => {
     await cluster.settled({ n1: 3, n2: 3 });
     // A measured move: 2 MiB in a millisecond.
     await cluster.client.move('0.1', 'n2');
-    const refused = await dmi('drain', 'n1', '--deadline', '2s');
+    const refused = await cluster.dmi('drain', 'n1', '--deadline', '2s');
     expect(refused.status).toBe(1);
     expect(refused.stderr).toMatch(
       /^dmi: cannot drain node n1 in 2 s: 2 threads and 2\.0 TiB need about 10\d\d s, at the 2\.0 GiB\/s of earlier moves\n {5}give it longer \(--deadline 12\d\ds\), or save what fits: --partial\n$/,
@@ -62,7 +50,7 @@ describe('a drain with a deadline', () => {
     cluster = await TestCluster.start(2);
     const { job } = await cluster.submit(4, sized(5e6, 5e6), { FAKE_BUSY: '100000' });
     await cluster.settled({ n1: 2, n2: 2 });
-    const { status, stdout, stderr } = await dmi('drain', 'n1', '--deadline', '1', '-o', 'json');
+    const { status, stdout, stderr } = await cluster.dmi('drain', 'n1', '--deadline', '1', '-o', 'json');
     expect(status).toBe(4);
     expect(JSON.parse(stdout)).toMatchObject({
       event: 'drain-overdue',
@@ -73,8 +61,8 @@ describe('a drain with a deadline', () => {
     });
     expect(stderr).toMatch(/ {2}not saved: thread 0\.1 of job j\w+, 4\.8 MiB: /);
     expect(stderr).toMatch(/dmi: node n1 was not empty in time: 2 threads, 9\.5 MiB, are still on it: 0\.[12] \(/);
-    expect((await dmi('nodes')).stdout).toMatch(/^n1 +draining \(0 s left\) /m);
-    expect((await dmi('drain', 'n1', '--cancel')).stdout).toBe('n1 stays\n');
+    expect((await cluster.dmi('nodes')).stdout).toMatch(/^n1 +draining \(0 s left\) /m);
+    expect((await cluster.dmi('drain', 'n1', '--cancel')).stdout).toBe('n1 stays\n');
     cluster.go();
     expect(await job.done).toMatchObject({ state: 'done', status: 0 });
   });
@@ -91,7 +79,7 @@ describe('a drain with a deadline', () => {
       code: 'not-found',
       message: 'there is no node "x"',
     });
-    expect(await dmi('drain', 'n1', '--deadline', '2020-01-31T12:00:00Z')).toMatchObject({
+    expect(await cluster.dmi('drain', 'n1', '--deadline', '2020-01-31T12:00:00Z')).toMatchObject({
       status: 2,
       stderr: expect.stringMatching(/^dmi: the deadline 2020-01-31T12:00:00Z is in the past \(\d+ s ago\)\n/),
     });

@@ -1,3 +1,4 @@
+import { execFile } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,6 +7,7 @@ import { Client, type ClusterEvent, type ClusterSettings, Coordinator, type Job,
 import { Agent, type AgentOptions } from '@dmi/node-agent';
 import { loadProgram, makeSpec, type SpecOptions } from '../src/index.js';
 
+const DMI = fileURLToPath(new URL('../bin/dmi.js', import.meta.url));
 export const FAKE_HOST = fileURLToPath(new URL('../../node-agent/test/fake-host.mjs', import.meta.url));
 
 /** The real coordinator and real agents over loopback, with hosts that only speak the control channel. */
@@ -41,6 +43,16 @@ export class TestCluster {
     });
     this.agents.set(name, agent);
     return agent;
+  }
+
+  /** `dmi` with these arguments, as a user of this cluster runs it. */
+  dmi(...args: string[]): Promise<{ status: number; stdout: string; stderr: string }> {
+    const env = { ...process.env, DMI_ADDRESS: this.coordinator.address };
+    return new Promise(resolve =>
+      execFile(process.execPath, [DMI, ...args], { encoding: 'utf8', env }, (error, stdout, stderr) =>
+        resolve({ status: error ? Number(error.code) : 0, stdout, stderr }),
+      ),
+    );
   }
 
   /** Lets the threads go on that are at `until`. */

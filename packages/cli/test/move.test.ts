@@ -1,35 +1,23 @@
-import { execFile } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
 import { TestCluster } from './harness.js';
 
-const DMI = fileURLToPath(new URL('../bin/dmi.js', import.meta.url));
 let cluster: TestCluster | null = null;
 afterEach(async () => {
   await cluster?.stop();
   cluster = null;
 }, 60_000);
 
-function dmi(...args: string[]): Promise<{ status: number; stdout: string; stderr: string }> {
-  const env = { ...process.env, DMI_ADDRESS: cluster?.coordinator.address ?? '' };
-  return new Promise(resolve =>
-    execFile(process.execPath, [DMI, ...args], { encoding: 'utf8', env }, (error, stdout, stderr) =>
-      resolve({ status: error ? Number(error.code) : 0, stdout, stderr }),
-    ),
-  );
-}
-
 describe('dmi move', () => {
   it('says what it has moved, and of a thread that is there already that it is', async () => {
     cluster = await TestCluster.start(2);
     const { job } = await cluster.submit(2, 'until,exit=0', {}, { balance: 'none' });
     await cluster.settled({ n1: 1, n2: 1 });
-    expect(await dmi('move', '0.1', 'n1')).toEqual({
+    expect(await cluster.dmi('move', '0.1', 'n1')).toEqual({
       status: 0,
       stdout: '0.1 is on n1 already, and stays there\n',
       stderr: '',
     });
-    const json = await dmi('move', '0.1', 'n1', '-o', 'json');
+    const json = await cluster.dmi('move', '0.1', 'n1', '-o', 'json');
     expect(JSON.parse(json.stdout)).toEqual({
       thread: '0.1',
       from: 'n1',
@@ -38,8 +26,8 @@ describe('dmi move', () => {
       seconds: 0,
       pauseSeconds: 0,
     });
-    expect((await dmi('move', '0.1', 'n2')).stdout).toMatch(/^0\.1: n1 -> n2, .* in \d+\.\d{3} s\n$/);
-    expect((await dmi('move', '0.1', 'n2')).stdout).toBe('0.1 is on n2 already, and stays there\n');
+    expect((await cluster.dmi('move', '0.1', 'n2')).stdout).toMatch(/^0\.1: n1 -> n2, .* in \d+\.\d{3} s\n$/);
+    expect((await cluster.dmi('move', '0.1', 'n2')).stdout).toBe('0.1 is on n2 already, and stays there\n');
     await job.cancel();
   });
 });
